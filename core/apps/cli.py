@@ -1,0 +1,167 @@
+"""The console command ``resemblance``: its options, and which room carries out what."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+COMMANDS = {"restore": ".restore", "faces": ".faces", "inspect": ".weights"}  # loaded when called: --help stays quick
+USAGE = 2
+EXIT_CODES = "exit codes: 0 all done; 1 some failed; 2 cannot be carried out, nothing was done; 130 interrupted"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's own.
+
+    Returns:
+        The exit code, as ``EXIT_CODES`` says.
+    """
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    from .console import INTERRUPTED, say, spoken_log
+    from .files import UsageError
+
+    room = import_module(COMMANDS[args.command], __package__)
+    with spoken_log() as stdout, _terminate_like_interrupt():
+        try:
+            if args.device == "auto":
+                args.device = _best_device()
+            return room.run(args, stdout)
+        except UsageError as error:
+            say(f"resemblance {args.command}: {error}")
+            return USAGE
+        except OSError as error:  # a report that cannot be written; the pictures are done
+            say(f"Failed: {error}")
+            return 1
+        except KeyboardInterrupt:
+            say("Interrupted.")
+            return INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="resemblance", description="Restore faces in photographs, offline.", epilog=EXIT_CODES
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    restore = commands.add_parser("restore", help="restore the faces of pictures", epilog=EXIT_CODES)
+    _add_paths(restore)
+    restore.add_argument(
+        "-o", "--out", type=Path, required=True, help="folder for the results, or a file when one picture is given"
+    )
+    restore.add_argument(
+        "--weights", type=Path, help="another restorer: .pth, .safetensors or .onnx (default: built-in)"
+    )
+    restore.add_argument(
+        "--fidelity",
+        type=float,
+        metavar="0..1",
+        help="0 leans on what was learned, 1 on what is seen (default: restorer's)",
+    )
+    restore.add_argument(
+        "--strength",
+        type=float,
+        metavar="0..1",
+        help="how much to blend in (default: by damage; sharp faces are left alone)",
+    )
+    restore.add_argument(
+        "--min-sharpness", type=float, default=0.0, metavar="0..1", help="leave faces alone that are blurrier than this"
+    )
+    restore.add_argument("--scale", type=float, default=1.0, help="enlarge the pictures by this factor (default: 1)")
+    restore.add_argument(
+        "--aligned", action="store_true", help="pictures are square face crops, aligned as FFHQ's; results are 512 px"
+    )
+    restore.add_argument(
+        "--format", choices=("png", "jpg", "webp", "tif", "bmp"), help="format of results (default: as is)"
+    )
+    restore.add_argument(
+        "--quality", type=int, choices=range(1, 101), default=95, metavar="1..100", help="of JPEG and WebP"
+    )
+    restore.add_argument(
+        "--report", type=_file_or_stdout, metavar="FILE", help="write what was done as JSON ('-': to stdout)"
+    )
+    _add_detection(restore)
+
+    faces = commands.add_parser("faces", help="show which faces are found, numbered; JSON on stdout", epilog=EXIT_CODES)
+    _add_paths(faces)
+    faces.add_argument("-o", "--out", type=Path, required=True, help="folder for the previews, or a file")
+    _add_detection(faces)
+
+    inspect = commands.add_parser("inspect", help="say what files of weights are, as JSON on stdout", epilog=EXIT_CODES)
+    inspect.add_argument(
+        "weights", type=Path, nargs="*", metavar="WEIGHTS", help="files (default: the built-in restorer)"
+    )
+    inspect.set_defaults(device="cpu")
+    return parser
+
+
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATHS", help="pictures, folders, or patterns such as 'photos/*.jpg'"
+    )
+    parser.add_argument(
+        "--recursive", action="store_true", help="also the folders in a folder; results keep their places"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that are there (default: leave them)")
+
+
+def _add_detection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("finding faces")
+    group.add_argument("--detector", choices=("auto", "builtin", "insightface", "facexlib"), default="auto")
+    group.add_argument("--models-dir", type=Path, help="folder with the files of insightface or facexlib")
+    group.add_argument(
+        "--threshold", type=float, default=0.5, metavar="0..1", help="how sure to be of a face (default: 0.5)"
+    )
+    group.add_argument(
+        "--min-size", type=float, default=16.0, metavar="PX", help="leave smaller faces out (default: 16)"
+    )
+    group.add_argument("--max-faces", type=int, metavar="N", help="at most so many in a picture, the largest")
+    group.add_argument(
+        "--order",
+        choices=("left-right", "top-bottom", "large-small", "score"),
+        default="left-right",
+        help="of the numbers",
+    )
+    group.add_argument("--device", default="auto", help="cpu, cuda, mps … (default: the best there is)")
+
+
+def _file_or_stdout(text: str) -> Path | str:
+    return text if text == "-" else Path(text)
+
+
+def _best_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """A polite kill (SIGTERM) ends the work as Ctrl-C does: cleanly, with a report."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

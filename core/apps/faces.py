@@ -1,0 +1,62 @@
+"""``resemblance faces``: which faces are found in pictures, numbered."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from ..images import Photo, read_photo, write_photo
+from ..pipeline import Detect
+from ..preview import draw_faces
+from ..reports import face_record
+from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
+from .files import Job, UsageError, aim, find
+from .finding import detector_from
+
+
+def run(args: argparse.Namespace, stdout: TextIO) -> int:
+    """Find faces: previews go into the folder (or file) ``args.out``, and all that was found as JSON to stdout.
+
+    Returns:
+        The exit code: 0 all done, 1 some failed, 130 interrupted.
+
+    Raises:
+        UsageError: the command cannot be carried out; nothing was done.
+    """
+    jobs = aim(find(args.paths, args.out, args.recursive), args.out)
+    try:
+        detect = detector_from(args)
+    except (*FAILURES, ImportError) as error:
+        raise UsageError(one_line(error, None)) from error
+    pictures: list[dict[str, Any]] = []
+    code = 0
+    try:
+        for job in tqdm(jobs, unit="picture", disable=None if len(jobs) > 1 else True):
+            try:
+                faces = _find(job, detect, args.overwrite)
+            except FAILURES as error:
+                say(f"Failed: {one_line(error, job.source)}")
+                pictures.append({"input": str(job.source), "error": one_line(error, job.source)})
+                code = 1
+            else:
+                say(f"{job.source} → {job.target}: {count(len(faces), 'face')}")
+                pictures.append({"input": str(job.source), "preview": str(job.target), "faces": faces})
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        code = INTERRUPTED
+    write_json(pictures, stdout)
+    return code
+
+
+def _find(job: Job, detect: Detect, overwrite: bool) -> list[dict[str, object]]:
+    if job.problem:
+        raise ValueError(job.problem)
+    photo = read_photo(job.source)
+    faces = detect(photo.pixels[None])
+    if job.target.exists() and not overwrite:
+        say(f"{job.target} is there already and stays as it is; --overwrite replaces it.")
+    else:
+        write_photo(job.target, Photo(draw_faces(photo.pixels, faces), icc=photo.icc))
+    return [face_record(face) for face in faces]

@@ -1,0 +1,122 @@
+"""Which pictures are read, and where each result goes."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..images import FORMATS
+
+SUFFIXES = ", ".join(FORMATS)
+
+
+class UsageError(ValueError):
+    """A command line that cannot be carried out; nothing was done."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to read.
+
+    Attributes:
+        source: the file.
+        target: where its result goes; relative to the output folder until that is known.
+        problem: why it cannot be read, one sentence; such a job fails, and the others go on.
+    """
+
+    source: Path
+    target: Path
+    problem: str | None = None
+
+
+def find(arguments: Iterable[str], out: Path | None = None, recursive: bool = False) -> list[Job]:
+    """Files, folders and patterns → jobs, in the order they were given, each file once.
+
+    A folder gives the pictures that lie in it (with `recursive` also those in its folders, whose names are kept below
+    the output folder). Hidden files and what lies in `out` are left out.
+    """
+    jobs: dict[Path, Job] = {}
+    for argument in arguments:
+        for job in _expand(argument, out, recursive):
+            jobs.setdefault(job.source.resolve(), job)
+    return list(jobs.values())
+
+
+def _expand(argument: str, out: Path | None, recursive: bool) -> Iterator[Job]:
+    path = Path(argument)
+    if path.is_dir():
+        files = sorted(path.rglob("*") if recursive else path.iterdir())
+        jobs = [
+            Job(file, file.relative_to(path)) for file in files if file.suffix.lower() in FORMATS and file.is_file()
+        ]
+        jobs = [job for job in jobs if not any(part.startswith(".") for part in job.target.parts)]
+        if out is not None and out.resolve() != path.resolve():
+            jobs = [job for job in jobs if out.resolve() not in job.source.resolve().parents]
+        wanted = f"expected one of {SUFFIXES}. " + ("" if recursive else "Its own folders are read with --recursive.")
+        yield from jobs or [Job(path, path, f"{path}: the folder holds no pictures; {wanted}")]
+    elif path.exists():
+        yield _file(path)
+    elif glob.has_magic(argument):
+        names = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+        found = [_file(Path(name)) for name in names if Path(name).is_file()]
+        yield from found or [Job(path, path, f"{path}: nothing fits this pattern; expected pictures. Check it.")]
+    else:
+        yield Job(path, Path(path.name), f"{path}: no such file; expected a picture or a folder. Check the path.")
+
+
+def _file(path: Path) -> Job:
+    problem = f"{path}: its suffix '{path.suffix}' is no picture's; expected one of {SUFFIXES}. Convert or rename it."
+    return Job(path, Path(path.name), None if path.suffix.lower() in FORMATS else problem)
+
+
+def aim(jobs: list[Job], out: Path, suffix: str | None = None) -> list[Job]:
+    """The same jobs with their targets: `out` itself where it names a picture, else files below it.
+
+    A result keeps its picture's name; `suffix` (with its dot) replaces one of another format.
+
+    Raises:
+        UsageError: two results would go to one file, or one onto a picture that is read, or `out` does not fit.
+    """
+    if out.suffix.lower() in FORMATS and not out.is_dir():
+        if len(jobs) != 1:
+            raise UsageError(f"-o {out} names one file, but {len(jobs)} pictures were given; expected a folder there.")
+        if suffix and FORMATS[suffix] != FORMATS[out.suffix.lower()]:
+            raise UsageError(f"-o {out} and --format {suffix[1:]} name different formats; leave one of them out.")
+        aimed = [Job(jobs[0].source, out, jobs[0].problem)]
+    else:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"-o {out} is a file; expected a folder, or a file with one of {SUFFIXES}.")
+        aimed = [Job(job.source, out / _renamed(job.target, suffix), job.problem) for job in jobs]
+    _check([job for job in aimed if not job.problem])
+    return aimed
+
+
+def _renamed(name: Path, suffix: str | None) -> Path:
+    if suffix is None or FORMATS.get(name.suffix.lower()) == FORMATS[suffix]:
+        return name
+    return name.with_suffix(suffix)
+
+
+def _check(jobs: list[Job]) -> None:
+    takers: dict[Path, Path] = {}
+    for job in jobs:
+        other = takers.setdefault(job.target, job.source)
+        if other != job.source:
+            raise UsageError(
+                f"{other} and {job.source} would both be written to {job.target}; run them into two folders."
+            )
+    protect([job.target for job in jobs], jobs)
+
+
+def protect(targets: Iterable[Path], jobs: Iterable[Job]) -> None:
+    """Refuse to write onto a picture that is to be read, under whatever name.
+
+    Raises:
+        UsageError: one of the targets is such a picture.
+    """
+    read = {(stat.st_dev, stat.st_ino) for stat in (job.source.stat() for job in jobs if job.source.exists())}
+    for target in targets:
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in read:
+            raise UsageError(f"{target} is a picture to be read and would be overwritten; give another place.")

@@ -1,0 +1,152 @@
+"""``resemblance restore``: pictures in, restored pictures out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..geometry import TEMPLATE_SIZE, scaling, warp
+from ..images import FORMATS, Photo, read_photo, write_atomically, write_photo
+from ..pipeline import Detect, FaceReport, RestoreOptions, restore_aligned, restore_photos
+from ..reports import restored_record
+from ..restorers import Restorer, load_restorer
+from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
+from .files import Job, UsageError, aim, find, protect
+from .finding import detector_from
+
+Entry = dict[str, Any]
+# A picture → the restored one, its faces, and whether anything in it was changed.
+Treat = Callable[[Photo], tuple[Photo, tuple[FaceReport, ...], bool]]
+
+
+def run(args: argparse.Namespace, stdout: TextIO) -> int:
+    """Restore pictures one after the other, so that memory does not grow with their number.
+
+    Returns:
+        The exit code: 0 all done, 1 some failed, 130 interrupted.
+
+    Raises:
+        UsageError: the command cannot be carried out; nothing was done.
+    """
+    jobs = aim(find(args.paths, args.out, args.recursive), args.out, args.format and f".{args.format}")
+    if isinstance(args.report, Path):
+        protect([args.report], jobs)
+        if args.report in (job.target for job in jobs):
+            raise UsageError(f"--report {args.report} is also where a picture goes; give another place.")
+    if args.aligned and args.scale != 1:
+        raise UsageError("--scale does nothing for aligned crops, whose results are 512 px; leave one of them out.")
+    try:
+        options = RestoreOptions(args.fidelity, args.strength, args.min_sharpness, args.scale)
+        restorer = load_restorer(args.weights, args.device)
+        treat = _aligned(restorer, options) if args.aligned else _whole(restorer, options, detector_from(args))
+    except (*FAILURES, ImportError) as error:
+        raise UsageError(one_line(error, None)) from error
+
+    entries: list[Entry] = []
+    code = INTERRUPTED
+    try:
+        for job in tqdm(jobs, unit="picture", disable=None if len(jobs) > 1 else True):
+            entries.append(_do(job, treat, args))
+        code = 1 if any(entry["status"] == "failed" for entry in entries) else 0
+    except KeyboardInterrupt:
+        say("Interrupted; the same command goes on from here.")
+    finally:
+        entries += [_entry(job, "pending", "not done yet") for job in jobs[len(entries) :]]
+        counts = Counter(entry["status"] for entry in entries)
+        if args.report:
+            report = {
+                "resemblance": version("resemblance"),
+                "restorer": {name: getattr(restorer, name) for name in ("name", "fingerprint", "licence")},
+                "options": asdict(options) | {"aligned": args.aligned},
+                "counts": counts,
+                "pictures": entries,
+            }
+            write_json(report, stdout if args.report == "-" else args.report)
+        if counts["skipped"]:
+            say(f"{count(counts['skipped'], 'picture')} skipped: the output is there already; --overwrite replaces it.")
+        if len(jobs) > 1:
+            say(", ".join(f"{number} {status}" for status, number in counts.items()))
+    return code
+
+
+def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
+    """One picture from file to file; what goes wrong is said and kept in its entry."""
+    if job.target.exists() and not args.overwrite:
+        return _entry(job, "skipped", "the output is there already")
+    started = time.perf_counter()
+    try:
+        if job.problem:
+            raise ValueError(job.problem)
+        photo = read_photo(job.source)
+        result, faces, changed = treat(photo)
+        if not changed and photo.format == FORMATS[job.target.suffix.lower()]:
+            write_atomically(job.target, job.source.read_bytes())
+        else:
+            write_photo(job.target, result, args.quality)
+    except FAILURES as error:
+        text = one_line(error, job.source)
+        say(f"Failed: {text}")
+        return _entry(job, "failed", text)
+    done = sum(face.reason is None for face in faces)
+    if args.aligned:
+        message = "restored"
+    elif not faces:
+        message = "no face found, written as it is"
+    else:
+        message = f"{count(len(faces), 'face')}, {done or 'none'} restored" + ("" if changed else ", written as it is")
+    say(f"{job.source} → {job.target}: {message}")
+    return _entry(job, "restored" if changed else "unchanged", message) | {
+        "seconds": round(time.perf_counter() - started, 3),
+        "faces": [restored_record(face) for face in faces],
+    }
+
+
+def _whole(restorer: Restorer, options: RestoreOptions, detect: Detect) -> Treat:
+    def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
+        result = restore_photos(photo.pixels[None], restorer, detect, options, in_place=True)
+        pixels, alpha = result.pixels[0], photo.alpha
+        if alpha is not None and alpha.shape[1:] != pixels.shape[1:]:
+            factor = pixels.shape[2] / alpha.shape[2], pixels.shape[1] / alpha.shape[1]
+            alpha = warp(alpha, scaling(*factor), (pixels.shape[1], pixels.shape[2])).clamp(0, 1)
+        changed = options.scale != 1 or any(face.reason is None for face in result.faces)
+        return replace(photo, pixels=pixels, alpha=alpha), result.faces, changed
+
+    return treat
+
+
+def _aligned(restorer: Restorer, options: RestoreOptions) -> Treat:
+    """The whole picture is one aligned face; a square of another size is brought to 512 px first, and stays so."""
+
+    def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
+        height, width = photo.pixels.shape[1:]
+        if height != width:
+            raise ValueError(
+                f"the picture is {width}x{height}; with --aligned a square crop is expected, aligned as FFHQ's are. "
+                "Leave --aligned out to have its faces found."
+            )
+        pixels, alpha = photo.pixels, photo.alpha
+        if width != TEMPLATE_SIZE:
+            pixels = _to_template(pixels)
+            alpha = None if alpha is None else _to_template(alpha)
+        pixels = restore_aligned(pixels[None], restorer, options)[0]
+        return replace(photo, pixels=pixels, alpha=alpha), (), True
+
+    return treat
+
+
+def _to_template(picture: Tensor) -> Tensor:
+    affine = scaling(TEMPLATE_SIZE / picture.shape[-1])
+    return warp(picture, affine, (TEMPLATE_SIZE, TEMPLATE_SIZE)).clamp(0, 1)
+
+
+def _entry(job: Job, status: str, message: str) -> Entry:
+    return {"input": str(job.source), "output": str(job.target), "status": status, "message": message}

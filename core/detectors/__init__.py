@@ -1,0 +1,1 @@
+"""What finds faces: one file for each library, behind :mod:`..detect`."""

@@ -1,0 +1,57 @@
+"""The detector that ships with the project: plain PyTorch, no other package, no other file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..checkpoints import read
+from ..models.detector import FaceDetector
+from .overlap import overlaps, suppress
+
+WEIGHTS = Path(__file__).parent.parent / "weights" / "detector.safetensors"
+AGREE = 0.6  # IoU from which neighbouring answers are averaged with the best one
+
+
+class BuiltinBackend:
+    """Our own network.
+
+    Args:
+        path: weights; the shipped ones unless another file was trained.
+        device: where it runs.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file holds something else.
+    """
+
+    name = "builtin"
+
+    def __init__(self, path: Path = WEIGHTS, device: torch.device | str = "cpu") -> None:
+        network = FaceDetector()
+        try:
+            network.load_state_dict({name: tensor.float() for name, tensor in read(path).items()})
+        except RuntimeError as error:
+            raise ValueError(
+                f"'{path}' does not hold the builtin detector: {error} Install the package again, or name another file."
+            ) from error
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def find(self, picture: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Faces in a picture (3,H,W), RGB in [0,1]: boxes (n,4), points (n,5,2) [px] and scores (n,)."""
+        height, width = picture.shape[-2:]
+        device = next(self.network.parameters()).device
+        # Grey is what the network's own zero padding stands for.
+        padded = F.pad(picture.to(device), (0, -width % 32, 0, -height % 32), value=0.5)
+        logits, boxes, points = (x[0] for x in self.network(padded[None].contiguous(memory_format=torch.channels_last)))
+        likely = logits.sigmoid() >= threshold
+        boxes, points, scores = boxes[likely].cpu(), points[likely].cpu(), logits[likely].sigmoid().cpu()
+        kept = suppress(boxes, scores)
+        # Several places answer for each face: their mean, weighted by score, is steadier than the best alone.
+        weight = scores * (overlaps(boxes[kept], boxes)[0] > AGREE)
+        weight = weight / weight.sum(1, keepdim=True)
+        return weight @ boxes, (weight @ points.flatten(1)).unflatten(1, (5, 2)), scores[kept]

@@ -1,0 +1,238 @@
+"""A whole photograph in, a whole photograph out: detect, crop, restore, paste."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .crop import check_photos, crop_faces
+from .geometry import TEMPLATE_SIZE
+from .measure import damage, measure_quality
+from .paste import paste_faces
+from .records import Crops, Face
+from .restorers import Restorer
+
+log = logging.getLogger(__name__)
+
+Detect = Callable[[Tensor], Sequence[Face]]
+Progress = Callable[[], None]
+
+# Damage (see :func:`.measure.damage`) up to which a face is left alone, and from which it is restored in full. Measured
+# on photographs of the validation split: undamaged faces lie below 0.1, lightly damaged ones about 0.4, moderately
+# damaged ones about 0.7.
+SHARP, DAMAGED = 0.15, 0.45
+LARGEST_SCALE = 8
+BATCH = 8  # faces given to a restorer at once; fewer where the device's memory does not hold them
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How faces are restored.
+
+    Attributes:
+        fidelity: 0 (what was learned) to 1 (what is seen); None is the restorer's own choice.
+        strength: 0 to 1, how much of the restored face is blended in; None follows the damage measured on each face, so
+            that a sharp face is left alone and a mildly damaged one stays close to what it was.
+        min_sharpness: faces less sharp than this (0 to 1) are left alone: those blurred on purpose, in the background.
+        batch: faces that go through the network at once; it is halved when the device's memory is too small.
+    """
+
+    fidelity: float | None = None
+    strength: float | None = None
+    min_sharpness: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("fidelity", "strength", "min_sharpness"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} was {value}; expected 0 to 1.")
+        if not 0 < self.scale <= LARGEST_SCALE:
+            raise ValueError(f"scale was {self.scale}; expected above 0 and at most {LARGEST_SCALE}.")
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What happened to one face.
+
+    Attributes:
+        face: as detected, with the quality that was measured before anything was done.
+        strength: how much of the restored face was blended in; 0 where it was left alone.
+        reason: why it was left alone, or None.
+        seconds: its share of the time the network took.
+    """
+
+    face: Face
+    strength: float
+    reason: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredPhotos:
+    """Restored photographs.
+
+    Attributes:
+        pixels: (B,3,H,W) in [0,1], H and W times `scale`; where the masks are 0 exactly what was given (or its resized
+            form).
+        masks: (B,1,H,W), how much of each pixel was replaced.
+        faces: all that were found, also those left alone.
+    """
+
+    pixels: Tensor
+    masks: Tensor
+    faces: tuple[FaceReport, ...]
+
+
+def restore_photos(
+    photos: Tensor,
+    restorer: Restorer,
+    detect: Detect,
+    options: RestoreOptions | None = None,
+    progress: Progress | None = None,
+    in_place: bool = False,
+) -> RestoredPhotos:
+    """Restore every face of some photographs.
+
+    Memory beyond input and output grows with the number of faces (6 MB each), not with the photographs; of long batches
+    give a few at a time.
+
+    Args:
+        photos: (B,3,H,W) float RGB in [0,1].
+        restorer: what restores an aligned face.
+        detect: photographs → faces, such as :func:`.detect.detect_faces` with its options filled in.
+        options: default :class:`RestoreOptions`.
+        progress: called between the network's blocks; what it raises stops the work.
+        in_place: write into `photos`, for callers that need the original no more.
+
+    Raises:
+        ValueError: photographs that are no such tensor or hold NaN, or a restorer that returned NaN.
+    """
+    options = options or RestoreOptions()
+    check_photos(photos)
+    _check_finite(photos)
+    faces = detect(photos)
+    crops, reports = _crop(photos, faces)
+    treated, chosen = [], []
+    for number, (face, quality) in enumerate(zip(crops.faces, measure_quality(crops), strict=True)):
+        face = replace(face, quality=quality)
+        strength = strength_for(damage(quality)) if options.strength is None else options.strength
+        if quality.sharpness < options.min_sharpness:
+            reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
+            reports.append(FaceReport(face, 0.0, reason, 0.0))
+        elif strength == 0:
+            reason = f"it is sharp (damage {damage(quality):.2f})" if options.strength is None else "strength is 0"
+            reports.append(FaceReport(face, 0.0, reason, 0.0))
+        else:
+            treated.append(FaceReport(face, strength, None, 0.0))
+            chosen.append(number)
+    if len(chosen) < len(crops):
+        crops = _pick(crops, chosen)
+    started = time.perf_counter()
+    restored = _restore(crops.pixels, restorer, options.fidelity, progress)
+    seconds = (time.perf_counter() - started) / max(1, len(crops))
+    strengths = [report.strength for report in treated]
+    # A list goes through without the copies that a tensor of several photographs costs.
+    pixels, masks = paste_faces(
+        list(photos), crops, restored, strength=strengths, scale=options.scale, in_place=in_place
+    )
+    reports += [replace(report, seconds=seconds) for report in treated]
+    reports.sort(key=lambda report: (report.face.image, report.face.index))
+    return RestoredPhotos(_together(pixels), _together(masks), tuple(reports))
+
+
+def restore_aligned(
+    faces: Tensor, restorer: Restorer, options: RestoreOptions | None = None, progress: Progress | None = None
+) -> Tensor:
+    """Restore pictures that are faces aligned to the template, edge to edge.
+
+    Args:
+        faces: (N,3,512,512) float32 in [0,1], N of 0 or more.
+        restorer: what restores them.
+        options: fidelity and strength are used; a strength of None is 1.
+        progress: as in :func:`restore_photos`.
+
+    Returns:
+        (N,3,512,512) float32 in [0,1], on the faces' device.
+
+    Raises:
+        ValueError: faces of another size, or that hold NaN, or a restorer that returned NaN.
+    """
+    options = options or RestoreOptions()
+    if faces.ndim != 4 or faces.shape[1:] != (3, TEMPLATE_SIZE, TEMPLATE_SIZE):
+        raise ValueError(f"Got aligned faces {tuple(faces.shape)}; expected (N, 3, {TEMPLATE_SIZE}, {TEMPLATE_SIZE}).")
+    _check_finite(faces)
+    restored = _restore(faces, restorer, options.fidelity, progress)
+    return restored if options.strength is None else torch.lerp(faces, restored, options.strength)
+
+
+def _restore(faces: Tensor, restorer: Restorer, fidelity: float | None, progress: Progress | None) -> Tensor:
+    """Faces through the restorer, as many at a time as the device takes; a grey face stays grey."""
+    result = torch.empty_like(faces)
+    start, batch = 0, BATCH
+    while start < len(faces):
+        part = faces[start : start + batch]
+        try:
+            restored = restorer.restore(part, fidelity, progress)
+        except torch.cuda.OutOfMemoryError:
+            if batch == 1:
+                raise
+            batch //= 2
+            log.warning("The device's memory is too small: going on with %d faces at once.", batch)
+            continue
+        if not bool(torch.isfinite(restored).all()):
+            raise ValueError(f"{restorer.name} returned NaN; expected a face. Nothing was pasted; run it in float32.")
+        restored = restored.clamp(0, 1).to(part)
+        grey = (part == part[:, :1]).flatten(1).all(1)
+        restored[grey] = restored[grey].mean(1, keepdim=True)
+        result[start : start + batch] = restored
+        start += batch
+    return result
+
+
+def _check_finite(pictures: Tensor) -> None:
+    # The sum is many times quicker, and finite unless a value is not (or is beyond all reason).
+    if not bool(pictures.sum().isfinite()) and not bool(torch.isfinite(pictures).all()):
+        raise ValueError("The picture holds NaN or infinite values; expected numbers from 0 to 1. Check what made it.")
+
+
+def strength_for(lost: float) -> float:
+    """How much of a restored face to blend in, by how much of the face was lost (0 to 1, :func:`.measure.damage`)."""
+    x = min(max((lost - SHARP) / (DAMAGED - SHARP), 0.0), 1.0)
+    return x * x * (3 - 2 * x)
+
+
+def _crop(photos: Tensor, faces: Sequence[Face]) -> tuple[Crops, list[FaceReport]]:
+    """Crops of all faces whose landmarks lie like a face's, and reports on the others."""
+    try:
+        return crop_faces(photos, faces), []
+    except ValueError:
+        pass  # it names one face; which others are bad is found one by one
+    good, bad = [], []
+    for face in faces:
+        try:
+            crop_faces(photos, [face])
+            good.append(face)
+        except ValueError as error:
+            log.warning("%s It is left alone.", error)
+            bad.append(FaceReport(face, 0.0, str(error), 0.0))
+    return crop_faces(photos, good), bad
+
+
+def _pick(crops: Crops, chosen: list[int]) -> Crops:
+    return replace(
+        crops,
+        pixels=crops.pixels[chosen],
+        masks=crops.masks[chosen],
+        affines=crops.affines[chosen],
+        faces=tuple(crops.faces[n] for n in chosen),
+    )
+
+
+def _together(pictures: Tensor | list[Tensor]) -> Tensor:
+    return pictures[0][None] if len(pictures) == 1 else torch.stack(list(pictures))

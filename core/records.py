@@ -1,0 +1,161 @@
+"""The records that travel from step to step. All are frozen: a step returns a new record and changes none it got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .restorers import TokenRestorer
+
+Box = tuple[float, float, float, float]
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class FaceQuality:
+    """What was measured on a face (see :mod:`.measure`).
+
+    Attributes:
+        sharpness: 0 (nothing but blur) to 1 (fine texture), measured at the 512 px template.
+        size: distance between the eyes [px of the photograph].
+        noise: standard deviation of the noise, in the range 0 to 1 of pixel values.
+    """
+
+    sharpness: float
+    size: float
+    noise: float
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face found in one photograph. Coordinates as in :mod:`.geometry`.
+
+    Attributes:
+        image: which photograph of the batch.
+        index: its number in that photograph, stable from detection on.
+        box: x0, y0, x1, y1 [px].
+        score: 0 to 1, how sure the detector was.
+        landmarks: left eye, right eye, nose tip, left and right corner of the mouth, as seen in the picture [px].
+        quality: what was measured, or None where nothing was.
+        person: name of the person it was matched to.
+        track: number of the video track it belongs to.
+    """
+
+    image: int
+    index: int
+    box: Box
+    score: float
+    landmarks: Points
+    quality: FaceQuality | None = None
+    person: str | None = None
+    track: int | None = None
+
+
+@dataclass(frozen=True)
+class PhotoFaces:
+    """The faces of a batch of photographs.
+
+    Attributes:
+        faces: ordered by photograph and then by number; none are fine.
+        photos: (height, width) of every photograph of the batch [px].
+    """
+
+    faces: tuple[Face, ...]
+    photos: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Aligned faces, flat, ordered by photograph and then by face index. May be empty (N = 0).
+
+    Attributes:
+        pixels: (N,3,S,S) float32 RGB in [0,1].
+        masks: (N,1,S,S) float32 in [0,1]: where a restored face is to be pasted.
+        affines: (N,2,3) float64, photograph → crop.
+        margin: how much of the template's side the crop shows beyond the template, on each side.
+        faces: the N faces.
+        photos: (height, width) of every photograph of the batch they came from [px].
+    """
+
+    pixels: Tensor
+    masks: Tensor
+    affines: Tensor
+    margin: float
+    faces: tuple[Face, ...]
+    photos: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def size(self) -> int:
+        """Side of the crops [px]."""
+        return self.pixels.shape[-1]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """How codes are taken from the codebook.
+
+    Attributes:
+        mode: ``"nearest"`` takes the likeliest code; ``"top-k"`` mixes the `k` likeliest by their probability.
+        k: codes to mix, 1 or more.
+        temperature: above 1 mixes more evenly, below 1 more sharply.
+        adain: give the looked-up codes the encoder output's mean and spread per channel (CodeFormer's option);
+            None leaves it to the restorer.
+    """
+
+    mode: str = "nearest"
+    k: int = 4
+    temperature: float = 1.0
+    adain: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("nearest", "top-k"):
+            raise ValueError(f"Lookup mode was '{self.mode}'; expected 'nearest' or 'top-k'.")
+        if self.k < 1 or not self.temperature > 0:
+            raise ValueError(
+                f"Lookup got k={self.k}, temperature={self.temperature}; expected k >= 1 and temperature > 0."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTokens:
+    """What a restorer with a codebook knows of each face: content from the face itself, quality from the codebook.
+
+    CodeFormer has one kind of token; the split in two is ours.
+
+    Attributes:
+        content: (N,C,h,w) latent encoded from the degraded face.
+        quality: (N,C,h,w) what the codebook (and references) say the same place looks like at high quality.
+        logits: (N,h*w,K) over the code words, positions row by row.
+        confidence: (N,1,h,w) in [0,1], probability of the code that was taken.
+        skips: {side in px: (N,C,r,r)} encoder features, bfloat16, shared between records.
+        crops: the faces these tokens were encoded from.
+        restorer: the restorer that made them.
+        content_weight: 0 to 1, how much is taken from the face itself.
+        quality_weight: 0 to 1, how much is taken from the codebook.
+        transfer: {side in px: reference features and gate}, None without references.
+        style: (N,16,C) style codes, None without references.
+    """
+
+    content: Tensor
+    quality: Tensor
+    logits: Tensor
+    confidence: Tensor
+    skips: dict[int, Tensor] = field(repr=False)
+    crops: Crops
+    restorer: TokenRestorer
+    content_weight: float
+    quality_weight: float = 1.0
+    transfer: dict[int, Tensor] | None = None
+    style: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.content)

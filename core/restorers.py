@@ -1,0 +1,289 @@
+"""The restorers behind one interface, and the table by which a weights file finds its own.
+
+A file is known by the names and shapes of its tensors, never by its name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoints import Checkpoint, fingerprint, inspect, read
+from .foreign import OnnxRestorer, SpandrelRestorer
+from .geometry import TEMPLATE_SIZE
+from .models.codeformer import CodeFormer, config_from_state
+from .models.restorer import ResemblanceNet, RestorerConfig
+from .token_restorer import TokenRestorer
+
+Progress = Callable[[], None]
+SMALLEST_ONNX = 20 << 20  # [bytes] smaller ones are face detectors and the like
+OTHER_SIDES = re.compile(r"(?<!\d)(128|256|1024|2048)(?!\d)")  # GPEN-BFR-1024.onnx and its kin
+BUILTIN = Path(__file__).parent / "weights" / "restorer.safetensors"
+
+
+class Restorer(Protocol):
+    """What every restorer can do.
+
+    Attributes:
+        name: shown to users.
+        fingerprint: sixteen hex digits that stand for the weights.
+        licence: of the weights, as far as known.
+        network: what memory management may move between devices; None where there is no PyTorch network.
+    """
+
+    name: str
+    fingerprint: str
+    licence: str
+
+    @property
+    def network(self) -> nn.Module | None:  # noqa: D102 - see above
+        ...
+
+    def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
+        """Restore aligned faces, a few at a time.
+
+        Args:
+            faces: (N,3,512,512) float RGB in [0,1], aligned to the template, on any device; N may be 0.
+            fidelity: 0 (most restored) to 1 (closest to the input); None is the restorer's own choice.
+            progress: called every fraction of a second or so; what it raises ends the work.
+
+        Returns:
+            The same shape and device, float32 in [0,1].
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A row of the table.
+
+    Attributes:
+        name: shown to users.
+        licence: of the published weights.
+        names: tensors that all of its files have, and files of the rows below it have not.
+        load: makes the restorer of (family, tensors, device, dtype).
+    """
+
+    name: str
+    licence: str
+    names: tuple[str, ...]
+    load: Callable[[Family, Mapping[str, Tensor], torch.device, torch.dtype | None], Restorer]
+
+
+def _token_restorer(
+    family: Family, state: Mapping[str, Tensor], network: nn.Module, device: torch.device, dtype: torch.dtype | None
+) -> Restorer:
+    try:
+        network.load_state_dict(dict(state), assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"These weights look like {family.name} but do not fit: {reason}. Download them again."
+        ) from error
+    dtype = dtype or faster_dtype(device)
+    network.eval().requires_grad_(False)
+    network.to(device, dtype)
+    if dtype == torch.bfloat16:
+        # Faster still. Not in float32: there a CPU's channels-last GroupNorm loses digits, 3e-4 in CodeFormer's output.
+        network.to(memory_format=torch.channels_last)
+    return TokenRestorer(network, family.name, family.licence, fingerprint(state))
+
+
+def _load_resemblance(
+    family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None
+) -> Restorer:
+    with torch.device("meta"):  # no time goes into random weights that are replaced at once
+        network = ResemblanceNet(RestorerConfig.from_state(state))
+    return _token_restorer(family, state, network, device, dtype)
+
+
+def _load_codeformer(
+    family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None
+) -> Restorer:
+    config = config_from_state({name: tuple(tensor.shape) for name, tensor in state.items()})
+    if config.image_size != TEMPLATE_SIZE:
+        raise ValueError(f"This CodeFormer is for faces of {config.image_size} px; expected {TEMPLATE_SIZE} px.")
+    with torch.device("meta"):
+        network = CodeFormer(config)
+    return _token_restorer(family, state, network, device, dtype)
+
+
+def _load_spandrel(
+    family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None
+) -> Restorer:
+    return SpandrelRestorer(state, family.name, family.licence, device, dtype)
+
+
+def _refuse_plus_plus(
+    family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None
+) -> Restorer:
+    raise ValueError(
+        "This is RestoreFormer++, which is supported as an ONNX file only; got PyTorch weights. "
+        "Use RestoreFormer_PP.onnx, RestoreFormer, or the built-in restorer."
+    )
+
+
+_RESTOREFORMER = ("quant_conv.weight", "encoder.down.0.block.0.norm1.weight", "decoder.conv_out.weight")
+
+# Tried in this order; the first whose names are all there is taken.
+FAMILIES = (
+    Family(
+        "Resemblance",
+        "see MODEL_CARD.md",
+        ("embedding", "gate.0.weight", "encoder.level0.0.conv1.weight", "transformer.proj_in.weight"),
+        _load_resemblance,
+    ),
+    Family(
+        "CodeFormer",
+        "S-Lab License 1.0, non-commercial",
+        (
+            "position_emb",
+            "quantize.embedding.weight",
+            "feat_emb.weight",
+            "idx_pred_layer.1.weight",
+            "generator.blocks.0.bias",
+        ),
+        _load_codeformer,
+    ),
+    Family(
+        "GFPGAN",
+        "Apache-2.0, with NVIDIA parts that are non-commercial",
+        ("conv_body_first.weight", "toRGB.0.weight", "stylegan_decoder.style_mlp.1.weight"),
+        _load_spandrel,
+    ),
+    Family("RestoreFormer++", "Apache-2.0", (*_RESTOREFORMER, "decoder.up.4.attn.0.q.weight"), _refuse_plus_plus),
+    Family("RestoreFormer", "Apache-2.0", _RESTOREFORMER, _load_spandrel),
+)
+
+
+def find_family(checkpoint: Checkpoint) -> Family | None:
+    """The first row of the table that the file fits; None for ONNX files and for anything else."""
+    return next((f for f in FAMILIES if all(name in checkpoint.tensors for name in f.names)), None)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a weights file without loading it.
+
+    Attributes:
+        path: the file.
+        architecture: a family's name, ``"ONNX"``, or None where it is no restorer that is known.
+        licence: of the published weights of that family.
+        parameters: how many; None for ONNX.
+        tensors: how many; None for ONNX.
+        dtypes: of the tensors.
+        size: of the file [bytes].
+    """
+
+    path: Path
+    architecture: str | None
+    licence: str
+    parameters: int | None
+    tensors: int | None
+    dtypes: tuple[str, ...]
+    size: int
+
+
+def describe(path: Path | None = None) -> Description:
+    """Describe a weights file (None: the built-in one) from its header.
+
+    Raises:
+        OSError, ValueError: as :func:`.checkpoints.inspect`.
+    """
+    checkpoint = inspect(path or BUILTIN)
+    if checkpoint.format == "onnx":
+        return Description(checkpoint.path, "ONNX", OnnxRestorer.licence, None, None, (), checkpoint.size)
+    family = find_family(checkpoint)
+    return Description(
+        path=checkpoint.path,
+        architecture=family.name if family else None,
+        licence=family.licence if family else "unknown",
+        parameters=checkpoint.parameters,
+        tensors=len(checkpoint.tensors),
+        dtypes=tuple(sorted({tensor.dtype for tensor in checkpoint.tensors.values()})),
+        size=checkpoint.size,
+    )
+
+
+def can_load(path: Path) -> bool:
+    """Whether a file is a restorer that :func:`load_restorer` knows, judged from its header, without loading it.
+
+    An ONNX file has no header to judge by; it counts where onnxruntime is installed and its size and name are those of
+    a 512 px face restorer.
+    """
+    try:
+        checkpoint = inspect(path)
+    except (OSError, ValueError):
+        return False
+    if checkpoint.format == "onnx":
+        installed = importlib.util.find_spec("onnxruntime") is not None
+        return installed and checkpoint.size >= SMALLEST_ONNX and not OTHER_SIDES.search(path.stem)
+    family = find_family(checkpoint)
+    return family is not None and family.load is not _refuse_plus_plus
+
+
+def load_restorer(
+    path: Path | None = None, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> Restorer:
+    """Load the restorer in a weights file.
+
+    Args:
+        path: .pth, .pt, .safetensors or .onnx; None is the built-in restorer.
+        device: where it is to run.
+        dtype: float32 or bfloat16; None takes, for networks with tokens, what the device is faster with.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is no restorer that is known, damaged, or refused; or another dtype was asked for.
+        ImportError: it needs a package that is not installed.
+    """
+    if dtype not in (None, torch.float32, torch.bfloat16):
+        raise ValueError(f"A restorer was asked to run in {dtype}; expected float32 or bfloat16 (float16 overflows).")
+    device = torch.device(device)
+    if path is None and not BUILTIN.is_file():
+        raise FileNotFoundError(
+            f"The built-in weights '{BUILTIN}' are missing; install Resemblance again or name a file."
+        )
+    checkpoint = inspect(path or BUILTIN)
+    if checkpoint.format == "onnx":
+        return OnnxRestorer(checkpoint.path, device)
+    family = find_family(checkpoint)
+    if family is None:
+        some = ", ".join(list(checkpoint.tensors)[:3])
+        raise ValueError(
+            f"'{checkpoint.path}' holds {len(checkpoint.tensors)} tensors ({some}, …) of no restorer that is known; "
+            f"expected {', '.join(f.name for f in FAMILIES)} or an ONNX file. Choose another file."
+        )
+    try:
+        return family.load(family, read(checkpoint.path), device, dtype)
+    except KeyError as error:
+        raise ValueError(
+            f"'{checkpoint.path}' looks like {family.name} but lacks the tensor {error}; download it again."
+        ) from error
+
+
+def builtin_restorer(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Restorer:
+    """The restorer that ships with the project."""
+    return load_restorer(None, device, dtype)
+
+
+def faster_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes in it, else float32.
+
+    Looked up rather than timed: on a busy machine a timing is slow and picks by chance. A CPU needs AVX512-BF16 or AMX
+    (without, bfloat16 is emulated and slower), an NVIDIA GPU compute capability 8; on others pass the dtype.
+    """
+    if device.type == "cpu":
+        # Not public, and some are missing before PyTorch 2.6: float32 is then right, only slower.
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        gains = any(getattr(torch.cpu, check, bool)() for check in checks)
+    else:
+        gains = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.bfloat16 if gains else torch.float32

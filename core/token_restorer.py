@@ -1,0 +1,152 @@
+"""Restorers with a codebook: a face goes in, tokens come out half way, a face at the end.
+
+One class serves every such network (CodeFormer and ours), through the few steps that :class:`TokenNetwork` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .batches import batch_size, check_faces, face_batches, in_batches
+from .geometry import TEMPLATE_SIZE
+from .lookup import adain, look_up
+from .records import FaceTokens, Lookup
+
+Progress = Callable[[], None]
+
+
+class TokenNetwork(Protocol):
+    """What a network with a codebook offers. Shapes as in :class:`.records.FaceTokens`; pictures in [0,1]."""
+
+    default_content: float
+    adain: bool
+
+    def encode(self, faces: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[int, Tensor]]:
+        """Faces to content and skips."""
+        ...
+
+    def predict(self, content: Tensor, *, progress: Progress | None = None) -> Tensor:
+        """Content to logits."""
+        ...
+
+    def codebook(self) -> Tensor:
+        """The code words (K,C)."""
+        ...
+
+    def decode(
+        self,
+        content: Tensor,
+        quality: Tensor,
+        skips: Mapping[int, Tensor],
+        content_weight: float,
+        quality_weight: float,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Tokens to faces, not clamped."""
+        ...
+
+
+class TokenRestorer:
+    """A restorer with a codebook: it can also stop half way, at tokens.
+
+    Args:
+        network: a `torch.nn.Module` that is also a `TokenNetwork`, where it is to run.
+        name, licence, fingerprint: see :class:`.restorers.Restorer`.
+    """
+
+    def __init__(self, network: Any, name: str, licence: str, fingerprint: str) -> None:
+        self._steps: TokenNetwork = network
+        self.network: nn.Module = network
+        self.name = name
+        self.licence = licence
+        self.fingerprint = fingerprint
+
+    @property
+    def default_content(self) -> float:
+        """The fidelity (content weight) that None stands for."""
+        return self._steps.default_content
+
+    @torch.no_grad()
+    def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
+        """See :meth:`.restorers.Restorer.restore`. The codes are the nearest ones.
+
+        Raises:
+            ValueError: faces of another shape, or a fidelity outside 0 to 1.
+        """
+        weight = self.default_content if fidelity is None else fidelity
+        if not 0 <= weight <= 1:
+            raise ValueError(f"Fidelity was {weight:g}; expected 0 (most restored) to 1 (closest to the input).")
+        restored = [faces[:0].float()]
+        for batch in face_batches(faces, self._like.device):
+            content, quality, _, _, skips = self._tokens(batch, Lookup(), progress)
+            restored.append(self._draw(content, quality, skips, weight, 1.0, progress).to(faces.device))
+        return torch.cat(restored)
+
+    @torch.no_grad()
+    def encode(
+        self, faces: Tensor, lookup: Lookup, progress: Progress | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
+        """Faces (N,3,512,512) → content, quality, logits, confidence and skips, as in :class:`.records.FaceTokens`.
+
+        All lie on the faces' device and are float32, but encoder features are bfloat16. A skip at the faces' own size
+        is the picture itself and keeps its precision.
+        """
+
+        def encoded(part: slice) -> tuple[list[Tensor], dict[int, Tensor]]:
+            *tokens, skips = self._tokens(faces[part], lookup, progress)
+            kept = {side: x if side == TEMPLATE_SIZE else x.bfloat16() for side, x in skips.items()}
+            moved = [x.float().to(faces.device) for x in tokens]
+            return moved, {side: x.to(faces.device) for side, x in kept.items()}
+
+        check_faces(faces)
+        batches = in_batches(len(faces), batch_size(self._like.device), encoded)
+        batches = batches or [encoded(slice(0, 0))]  # no faces still have shapes
+        content, quality, logits, confidence = map(torch.cat, zip(*(moved for moved, _ in batches), strict=True))
+        skips = {side: torch.cat([kept[side] for _, kept in batches]) for side in batches[0][1]}
+        return content, quality, logits, confidence, skips
+
+    @torch.no_grad()
+    def decode(self, tokens: FaceTokens, progress: Progress | None = None) -> Tensor:
+        """Draw the faces of tokens at the weights they carry: (N,3,512,512) float32 in [0,1], on the tokens' device."""
+        device = tokens.content.device
+        weights = tokens.content_weight, tokens.quality_weight
+
+        def drawn(part: slice) -> Tensor:
+            skips = {side: x[part] for side, x in tokens.skips.items()}
+            return self._draw(tokens.content[part], tokens.quality[part], skips, *weights, progress).to(device)
+
+        none = torch.empty(0, 3, TEMPLATE_SIZE, TEMPLATE_SIZE, device=device)
+        return torch.cat([none, *in_batches(len(tokens), batch_size(self._like.device), drawn)])
+
+    @property
+    def _like(self) -> Tensor:
+        """Where the network lies now and its dtype: memory management may have moved it."""
+        return next(self.network.parameters())
+
+    def _tokens(
+        self, faces: Tensor, lookup: Lookup, progress: Progress | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
+        content, skips = self._steps.encode(faces.to(self._like.device, torch.float32), progress)
+        logits = self._steps.predict(content, progress=progress)
+        quality, confidence = look_up(logits, self._steps.codebook(), lookup, side=content.shape[-2])
+        if self._steps.adain if lookup.adain is None else lookup.adain:
+            quality = adain(quality, content)
+        return content, quality, logits, confidence, skips
+
+    def _draw(
+        self,
+        content: Tensor,
+        quality: Tensor,
+        skips: Mapping[int, Tensor],
+        content_weight: float,
+        quality_weight: float,
+        progress: Progress | None,
+    ) -> Tensor:
+        like = self._like
+        skips = {side: x.to(like.device) for side, x in skips.items()}
+        faces = self._steps.decode(content.to(like), quality.to(like), skips, content_weight, quality_weight, progress)
+        return faces.float().clamp(0, 1)

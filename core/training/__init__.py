@@ -1,0 +1,1 @@
+"""The programs that make and judge the shipped weights."""

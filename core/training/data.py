@@ -1,0 +1,127 @@
+"""Batches of faces: generated and photographed, whole or cropped, clean beside damaged.
+
+Batch `i` depends on the seed and on `i` alone, so a run that resumes sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .degradation import age, degrade
+from .faces import open_faces
+from .photographs import MAX_SCALE, read_portraits
+
+HELD_OUT = 100  # the last generated faces are never trained on
+SHARES = {"generated": 0.62, "london": 0.08, "portraits": 0.12, "members": 0.18}
+SEVERITY_SHARES = {"light": 0.1, "moderate": 0.45, "severe": 0.45}
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Clean and damaged faces (N,3,S,S) in [0,1], and which of them (N,) are truth at full size."""
+
+    clean: Tensor
+    damaged: Tensor
+    sharp: Tensor
+    origin: tuple[int, int]
+
+
+class FacePool:
+    """All training faces: generated ones but the last hundred, and the photographs of the train split."""
+
+    def __init__(self, work: Path) -> None:
+        path = work / "generated_512.u8"
+        generated = open_faces(path, path.stat().st_size // (512 * 512 * 3), 512)
+        photographs, portraits = read_portraits(work)
+        train = [p for p in portraits if p.split == "train"]
+        drawn = generated[: len(generated) - HELD_OUT]
+        self.arrays = {"generated": drawn} | dict.fromkeys(("london", "portraits", "members"), photographs)
+        self.rows = {"generated": np.arange(len(drawn))} | {
+            name: np.array([p.row for p in train if p.collection == name])
+            for name in ("london", "portraits", "members")
+        }
+        self.scales = np.array([p.scale for p in portraits])
+
+    def draw(self, rng: np.random.Generator, sharp_only: bool) -> tuple[np.ndarray, bool]:
+        """A clean face, moved a little as a detector would, and whether it is truth at full size."""
+        names = [n for n in SHARES if not (sharp_only and n == "members")]
+        shares = np.array([SHARES[n] for n in names])
+        name = names[rng.choice(len(names), p=shares / shares.sum())]
+        row = int(rng.choice(self.rows[name]))
+        face = self.arrays[name][row]
+        sharp = name == "generated" or self.scales[row] <= MAX_SCALE
+        if rng.random() < 0.5:
+            face = face[:, ::-1]
+        if rng.random() < 0.5:
+            matrix = cv2.getRotationMatrix2D((255.5, 255.5), rng.uniform(-5, 5), rng.uniform(0.92, 1.08))
+            matrix[:, 2] += rng.uniform(-10, 10, 2)
+            face = cv2.warpAffine(
+                np.ascontiguousarray(face), matrix, (512, 512), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+            )
+        return age(np.ascontiguousarray(face), rng), sharp
+
+
+def damaged_batch(pool: FacePool, rng: np.random.Generator, count: int, crop: int | None) -> Batch:
+    """`count` pairs; with `crop`, squares of that side at one place that is a multiple of 32 px."""
+    origin = (0, 0) if crop is None else tuple(int(v) for v in rng.integers(0, (512 - crop) // 32 + 1, 2))
+    clean, damaged, sharps = [], [], []
+    for _ in range(count):
+        face, sharp = pool.draw(rng, sharp_only=crop is not None)
+        severity = str(rng.choice(list(SEVERITY_SHARES), p=list(SEVERITY_SHARES.values())))
+        bad = degrade(face, severity, rng)
+        if crop is not None:
+            r, c = (32 * v for v in origin)
+            face, bad = face[r : r + crop, c : c + crop], bad[r : r + crop, c : c + crop]
+        clean.append(face)
+        damaged.append(bad)
+        sharps.append(sharp)
+    return Batch(to_tensor(clean), to_tensor(damaged), torch.tensor(sharps), origin)  # type: ignore[arg-type]
+
+
+def clean_crops(pool: FacePool, rng: np.random.Generator, count: int, crop: int) -> Tensor:
+    """`count` clean squares (N,3,crop,crop), each from a place of its own."""
+    squares = []
+    for _ in range(count):
+        face, _ = pool.draw(rng, sharp_only=True)
+        r, c = rng.integers(0, 512 - crop + 1, 2)
+        squares.append(face[r : r + crop, c : c + crop])
+    return to_tensor(squares)
+
+
+def to_tensor(faces: list[np.ndarray]) -> Tensor:
+    """uint8 (H,W,3) pictures to one float32 (N,3,H,W) in [0,1], channels last in memory."""
+    return (torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255).contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def prefetch(make: Callable[[np.random.Generator, int], object], seed: int, start: int, depth: int = 6) -> Iterator:
+    """Batches `start`, `start` + 1, … made by one thread ahead of their use."""
+    ready: queue.Queue = queue.Queue(depth)
+
+    def work() -> None:
+        i = start
+        while True:
+            try:
+                ready.put(make(np.random.default_rng((seed, i)), i))
+            except Exception as error:
+                ready.put(error)
+                return
+            i += 1
+
+    cv2.setNumThreads(1)
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        item = ready.get()
+        if isinstance(item, Exception):
+            raise item
+        yield item

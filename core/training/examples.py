@@ -1,0 +1,71 @@
+"""Draws the pictures of the Example Photo node: generated people, a damaged photograph of each and two more pictures.
+
+    python -m resemblance.core.training.examples --out nodes/examples
+
+The people's numbers lie far beyond those of the faces that are trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .degradation import degrade
+from .faces import FaceGenerator
+
+PEOPLE = {"woman": (900003,), "man": (900025,), "two_people": (900009, 900024)}
+SEEDS = {"woman": 4, "man": 900025, "two_people": 900009}  # of the damage
+SIDE, REFERENCE_SIDE = 640, 384  # px
+OVERLAP = 96  # px of two people's backgrounds that run into each other
+AWAY = 0.35  # of another person's style: another picture, the same person still (mean ArcFace cosine about 0.8)
+QUALITY = 88
+
+
+def main() -> None:
+    """Draw all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    args = parser.parse_args()
+    generator = FaceGenerator(args.assets, 1024)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name, people in PEOPLE.items():
+        styles = [generator.person(number) for number in people]
+        truth = _write(
+            args.out / f"{name}_truth.jpg", _beside([_resized(generator.synthesize(w), SIDE) for w in styles])
+        )
+        _write(args.out / f"{name}_damaged.jpg", degrade(truth, "moderate", np.random.default_rng(SEEDS[name])))
+        for number in (1, 2):
+            w = styles[(number - 1) % len(styles)]
+            other = generator.mean + AWAY * (generator.person(people[0] + 50 * number) - generator.mean)
+            moved = w + (other - generator.mean)
+            _write(args.out / f"{name}_reference_{number}.jpg", _resized(generator.synthesize(moved), REFERENCE_SIDE))
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _beside(pictures: list[np.ndarray]) -> np.ndarray:
+    """Portraits side by side, their edges blended."""
+    result = pictures[0].astype(np.float32)
+    ramp = np.linspace(0, 1, OVERLAP, dtype=np.float32)[None, :, None]
+    for picture in pictures[1:]:
+        seam = result[:, -OVERLAP:] * (1 - ramp) + picture[:, :OVERLAP] * ramp
+        result = np.concatenate([result[:, :-OVERLAP], seam, picture[:, OVERLAP:]], 1)
+    return np.rint(result).astype(np.uint8)
+
+
+def _write(path: Path, picture: np.ndarray) -> np.ndarray:
+    """Write a picture, and give it as it is read back."""
+    cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    again = cv2.imread(str(path))
+    assert again is not None, f"{path} was just written"
+    return np.ascontiguousarray(again[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Networks that judge faces: LPIPS and two face-recognition networks, differentiable, from the asset packages.
+
+w600k_mbf (ArcFace loss, MobileFaceNet) trains and guides; SFace only reports.
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..geometry import TEMPLATE_SIZE, fit_similarity, invert, template
+from .assets import asset
+
+# Where recognition networks expect eyes, nose tip and mouth corners in their 112 px input (deepinsight/insightface,
+# MIT).
+RECOGNITION_SIZE = 112
+RECOGNITION_TEMPLATE = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+
+
+class _NumpyOnly(pickle.Unpickler):
+    """Unpickles arrays of numbers and nothing else."""
+
+    ALLOWED = frozenset({"_reconstruct", "ndarray", "dtype"})
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Admit what numpy needs to rebuild an array."""
+        if module.split(".")[0] == "numpy" and name in self.ALLOWED:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"The file asks for {module}.{name}; expected arrays of numbers only.")
+
+
+def lpips(net: str = "alex", assets: str | Path | None = None) -> nn.Module:
+    """LPIPS (Zhang et al., CVPR 2018) with its published weights; ``net`` is ``"alex"`` or ``"vgg"``.
+
+    The module takes two (N,3,H,W) in [0,1] and returns (N,1,1,1).
+    """
+    import lpips as package
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        metric = package.LPIPS(net=net, pnet_rand=True, verbose=False)
+    with asset({"alex": "alexnet", "vgg": "vgg16"}[net], assets).open("rb") as file:
+        layers = next(v for k, v in _NumpyOnly(file).load().items() if not k.startswith("NetLin"))
+    convolutions = [m for m in metric.net.modules() if isinstance(m, nn.Conv2d)]
+    for i, convolution in enumerate(convolutions):
+        convolution.weight.data = torch.from_numpy(layers[f"Conv_{i}"]["kernel"]).permute(3, 2, 0, 1).contiguous()
+        convolution.bias = nn.Parameter(torch.from_numpy(layers[f"Conv_{i}"]["bias"]).clone(), requires_grad=False)
+    return _Frozen(metric)
+
+
+class _Frozen(nn.Module):
+    """LPIPS on pictures in [0,1], without gradients to its own weights."""
+
+    def __init__(self, metric: nn.Module) -> None:
+        super().__init__()
+        self.metric = metric.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(N,3,H,W) twice to (N,1,1,1)."""
+        return self.metric(x, y, normalize=True)
+
+
+class OnnxNetwork(nn.Module):
+    """A feed-forward ONNX network of the few operators recognition networks use, rebuilt in torch to have gradients."""
+
+    def __init__(self, path: Path) -> None:
+        import onnx
+
+        super().__init__()
+        graph = onnx.load(str(path)).graph
+        self._weights = {}
+        for i, item in enumerate(graph.initializer):
+            self.register_buffer(f"w{i}", torch.from_numpy(onnx.numpy_helper.to_array(item).copy()))
+            self._weights[item.name] = f"w{i}"
+        self._nodes = [
+            (n.op_type, list(n.input), n.output[0], {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute})
+            for n in graph.node
+        ]
+        self._input = next(i.name for i in graph.input if i.name not in self._weights)
+        self._output = graph.output[0].name
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The graph's first input to its first output."""
+        values: dict[str, Tensor] = {self._input: x}
+        for op, inputs, output, attributes in self._nodes:
+            args = [values[i] if i in values else getattr(self, self._weights[i]) for i in inputs]
+            values[output] = self._operate(op, args, attributes)
+        return values[self._output]
+
+    @staticmethod
+    def _operate(op: str, args: list[Tensor], attributes: dict[str, Any]) -> Tensor:
+        match op:
+            case "Conv":
+                bias = args[2] if len(args) > 2 else None
+                top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+                if (top, left) != (bottom, right):
+                    args[0] = F.pad(args[0], (left, right, top, bottom))
+                    top = left = 0
+                return F.conv2d(
+                    args[0], args[1], bias, attributes["strides"], (top, left), 1, attributes.get("group", 1)
+                )
+            case "PRelu":
+                return F.prelu(args[0], args[1].flatten())
+            case "BatchNormalization":
+                x, scale, shift, mean, variance = args
+                return F.batch_norm(x, mean, variance, scale, shift, eps=attributes["epsilon"])
+            case "Gemm":
+                return F.linear(args[0], args[1] if attributes.get("transB") else args[1].T, args[2])
+            case "Flatten":
+                return args[0].flatten(1)
+            case "Dropout":
+                return args[0]
+            case "Add":
+                return args[0] + args[1]
+            case "Sub":
+                return args[0] - args[1]
+            case "Mul":
+                return args[0] * args[1]
+        raise ValueError(f"The operator '{op}' is not among those recognition networks use.")
+
+
+class Recognizer(nn.Module):
+    """Faces aligned to the template (N,3,S,S) in [0,1] to unit embeddings (N,D).
+
+    Args:
+        name: ``"arcface"`` (w600k_mbf, 512 numbers) or ``"sface"`` (128 numbers).
+    """
+
+    grid: Tensor
+
+    def __init__(self, name: str, assets: str | Path | None = None) -> None:
+        super().__init__()
+        self.network = OnnxNetwork(asset(name, assets)).requires_grad_(False).eval()
+        self.normalize = name == "arcface"  # SFace's graph does it itself
+        affine = invert(fit_similarity(template(), torch.tensor(RECOGNITION_TEMPLATE)))
+        # grid_sample's coordinates: -1 and 1 are the outer edges of a picture.
+        side, n = TEMPLATE_SIZE, RECOGNITION_SIZE
+        line = torch.arange(n, dtype=torch.float64)
+        points = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1) @ affine[:, :2].T + affine[:, 2]
+        self.register_buffer("grid", ((2 * points + 1) / side - 1).float().unsqueeze(0), persistent=False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Embed faces of any side that is a multiple of 256."""
+        faces = F.avg_pool2d(faces, faces.shape[-1] // 256)
+        x = F.grid_sample(faces, self.grid.expand(len(faces), -1, -1, -1), align_corners=False, padding_mode="border")
+        x = x * 255
+        return F.normalize(self.network((x - 127.5) / 127.5 if self.normalize else x).flatten(1))

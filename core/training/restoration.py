@@ -1,0 +1,134 @@
+"""Stage 3: restoration without references. Encoder, transformer, gate and decoder together, on damaged faces.
+
+Every other batch is of 256 px squares at full sharpness, the others of whole faces, compared at full size where they
+are truth there, at 256 px (L1, LPIPS) and as recognition sees them. A tenth of the batches is drawn from codes alone
+(content 0), a tenth at a content weight between, so that the weight means the same everywhere.
+
+    python -m resemblance.core.training.restoration --work WORK --minutes 45 --export core/weights/restorer.safetensors
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..models.restorer import ResemblanceNet
+from .codes import code_losses, load_tokenizer
+from .data import Batch, FacePool, damaged_batch, prefetch
+from .judges import Recognizer, lpips
+from .loop import Stage, arguments, start
+
+log = logging.getLogger(__name__)
+
+CROP = 256
+CROPS_PER_FACE = 4  # squares of 256 px cost a quarter of a face
+PIXEL, PERCEIVED, IDENTITY, CODES, GATE = 1.0, 1.0, 0.7, 0.3, 0.2
+
+
+def fingerprint(tokenizer: nn.Module) -> str:
+    """What the frozen encoder and codebook are, in 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tokenizer.state_dict().items()):
+        if name.startswith(("net.encoder", "net.embedding")):
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def export(net: nn.Module, path: Path, tokenizer: str) -> None:
+    """Write a network's tensors in half precision, with the tokenizer they were trained on."""
+    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    fresh = path.with_suffix(".tmp")
+    save_file(
+        tensors, fresh, {"architecture": "resemblance-restorer", "tokenizer": tokenizer, "licence": "see MODEL_CARD.md"}
+    )
+    fresh.replace(path)
+
+
+def gate_target(h: Tensor, words: Tensor, clean: Tensor) -> Tensor:
+    """The mix of latent and code words (N,1,h,w) in [0,1] that lies nearest to the clean latent."""
+    step = words - h
+    return ((clean - h) * step).sum(1, keepdim=True).div(step.square().sum(1, keepdim=True) + 1e-6).clamp(0, 1)
+
+
+def pixel_loss(y: Tensor, clean: Tensor, sharp: Tensor) -> Tensor:
+    """L1 at full size where the truth is sharp, and at a half and a quarter everywhere."""
+    loss = F.l1_loss(F.avg_pool2d(y, 2), F.avg_pool2d(clean, 2)) + 2 * F.l1_loss(
+        F.avg_pool2d(y, 4), F.avg_pool2d(clean, 4)
+    )
+    return loss + F.l1_loss(y[sharp], clean[sharp]) if sharp.any() else loss
+
+
+def main() -> None:
+    """Train the restorer and write its weights."""
+    parser = arguments(__doc__.splitlines()[0], minutes=45, lr=4e-4)
+    parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
+    options = parser.parse_args()
+    start(options)
+    tokenizer = load_tokenizer(options.work, options.device)
+    net = ResemblanceNet()
+    stage_codes = torch.load(options.work / "codes.pt", weights_only=True, map_location="cpu")["average"]
+    net.load_state_dict(stage_codes)
+    net.embedding.requires_grad_(False)
+    stage = Stage("restoration", net.to(options.device).to(memory_format=torch.channels_last), options)
+    perceptual = lpips("alex", options.assets).to(options.device)
+    recognizer = Recognizer("arcface", options.assets).to(options.device)
+    pool = FacePool(options.work)
+    choice = np.random.default_rng((options.seed, 3, stage.step))
+
+    def loss(batch: object, part: float) -> tuple[Tensor, dict[str, float]]:
+        assert isinstance(batch, Batch)
+        clean, damaged, sharp = (t.to(options.device) for t in (batch.clean, batch.damaged, batch.sharp))
+        with torch.no_grad():
+            target, _ = tokenizer.net.encode(clean)
+            _, codes = tokenizer.nearest(target)
+        h, skips = net.encode(damaged)
+        logits = net.predict(h, batch.origin)
+        code_value, words, numbers = code_losses(net, h, logits, target, codes)
+        if choice.random() < 0.25:
+            words = rearrange(net.embedding[logits.argmax(-1)], "n (y x) c -> n c y x", y=h.shape[2])
+        draw = choice.random()
+        content = 0.0 if draw < 0.1 else float(choice.random()) if draw < 0.2 else 1.0
+        y = net.decode(h, words, skips, content)
+        wanted = gate_target(h.float(), words, target.float()).detach()
+        gate = F.mse_loss(torch.sigmoid(net.gate_logits(h, words).float()), wanted)
+        pixel = pixel_loss(y, clean, sharp)
+        whole = y.shape[-1] == net.config.size
+        shown, truth = y.clamp(0, 1), clean
+        if whole:
+            shown, truth = F.avg_pool2d(shown, 2), F.avg_pool2d(truth, 2)
+        perceived = perceptual(shown, truth).mean()
+        value = PIXEL * pixel + PERCEIVED * perceived + CODES * code_value + GATE * gate
+        kind = "whole" if whole else "crop"
+        if whole:
+            with torch.no_grad():
+                wanted_identity = recognizer(truth)
+            identity = 1 - (recognizer(shown) * wanted_identity).sum(1).mean()
+            value = value + IDENTITY * identity
+            numbers["identity"] = 2 * identity.item()  # every other batch: twice, so that the log's mean is true
+        return value, numbers | {
+            f"pixel_{kind}": 2 * pixel.item(),
+            f"lpips_{kind}": 2 * perceived.item(),
+            "gate": gate.item(),
+        }
+
+    def make(rng: np.random.Generator, i: int) -> Batch:
+        if i % 2:
+            return damaged_batch(pool, rng, options.batch, None)
+        return damaged_batch(pool, rng, CROPS_PER_FACE * options.batch, CROP)
+
+    stage.run(prefetch(make, options.seed + 2, stage.step), loss)
+    if options.export:
+        export(stage.average, options.export, fingerprint(tokenizer))
+        log.info("wrote %s", options.export)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The list of nodes."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .boxes import FacesFromBoxes
+from .crop import CropFaces
+from .detect import DetectFaces
+from .example import ExamplePhoto
+from .load import LoadRestorer
+from .paste import PasteFaces
+from .restore import RestoreCrops, RestoreFaces
+from .segs import FacesToSegs, SegsToFaces
+from .select import SelectFaces
+from .tokens import DecodeTokens, EncodeTokens, RestoreTokens
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    RestoreFaces,
+    LoadRestorer,
+    DetectFaces,
+    FacesFromBoxes,
+    SegsToFaces,
+    SelectFaces,
+    CropFaces,
+    RestoreCrops,
+    EncodeTokens,
+    RestoreTokens,
+    DecodeTokens,
+    PasteFaces,
+    FacesToSegs,
+    ExamplePhoto,
+)
+
+
+class ResemblanceExtension(ComfyExtension):
+    """What ComfyUI loads."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All nodes, in the order of the design's table."""
+        return list(NODES)

@@ -1,0 +1,193 @@
+"""Restore Crops, the everyday middle for every kind of restorer, and Restore Faces, all in one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..core.crop import into_crops, template_view, with_pixels
+from ..core.pipeline import RestoreOptions, restore_aligned, restore_photos
+from ..core.records import Crops
+from ..core.reports import restored_record
+from ..core.restorers import Restorer
+from . import models
+from .crop import tiles_of
+from .detect import detector_inputs, find_faces
+from .progress import PhotoBar, working
+from .sockets import CropsSocket, crop_pictures, new_output, photos_of, restorer_input, schema
+
+OWN = -1.0
+CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
+
+
+def fidelity_input() -> io.Input:
+    """How close to the input."""
+    return io.Float.Input(
+        "fidelity",
+        default=OWN,
+        min=OWN,
+        max=1.0,
+        step=0.05,
+        tooltip="0 is most restored, 1 closest to the input. Raise it when the person is not recognised, lower it when "
+        "damage shows. Below 0 the restorer's own choice; GFPGAN and its like have none to set. Costs nothing.",
+    )
+
+
+class RestoreCrops(io.ComfyNode):
+    """Crops in, restored crops out."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "RestoreCrops",
+            ("CodeFormer", "GFPGAN", "face restore"),
+            display_name="Restore Crops",
+            description="Restores cropped faces with any restorer.",
+            inputs=[
+                CropsSocket.Input("crops", tooltip="From Crop Faces."),
+                restorer_input(),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="Pictures to restore in place of the crops' own, one for each: a sampler's or an "
+                    "upscaler's. Connect Crop Faces' image here and the node can be bypassed.",
+                ),
+                fidelity_input(),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much of the restored face is mixed in: 0 is the crop as it was. Lower it when the "
+                    "result is too smooth. Costs nothing.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="image", tooltip="One picture for each crop, for Paste Faces or a sampler."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        crops: Crops,
+        fidelity: float,
+        strength: float,
+        restorer: Restorer | None = None,
+        image: Tensor | None = None,
+    ) -> io.NodeOutput:
+        """See the class."""
+        restorer = restorer or models.get_restorer()
+        if image is not None:
+            crops = with_pixels(crops, crop_pictures(image, crops, "image"))
+        options = RestoreOptions(_or_none(fidelity), strength)
+        with working(restorer, len(crops), "restore") as progress:
+            restored = restore_aligned(template_view(crops), restorer, options, progress)
+        return io.NodeOutput(tiles_of(into_crops(crops, restored)))
+
+
+class RestoreFaces(io.ComfyNode):
+    """Photographs in, restored photographs out."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "RestoreFaces",
+            ("CodeFormer", "GFPGAN", "face fix", "face restore", "FaceDetailer", "ReActor restore"),
+            display_name="Restore Faces",
+            description="Finds the faces of photographs or video frames, restores them and puts them back. "
+            "Works as it is: no file is needed.",
+            inputs=[
+                io.Image.Input("image", tooltip="Photographs, or the frames of a video as a batch."),
+                restorer_input(),
+                fidelity_input(),
+                io.Float.Input(
+                    "strength",
+                    default=OWN,
+                    min=OWN,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much of the restored face is blended in. Below 0 it follows the damage measured on "
+                    "each face: sharp faces are left alone. 0 changes nothing, 1 restores all in full.",
+                ),
+                *detector_inputs(),
+                io.Float.Input(
+                    "min_sharpness",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Faces less sharp than this are left alone. Raise it to keep people in the background "
+                    "blurred as they are.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
+                io.Mask.Output(display_name="mask", tooltip="How much of each pixel was replaced."),
+                io.String.Output(
+                    display_name="report", tooltip="What was found and done with each face, and why, as JSON."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        fidelity: float,
+        strength: float,
+        detector: str,
+        threshold: float,
+        min_size: int,
+        max_faces: int,
+        min_sharpness: float,
+        restorer: Restorer | None = None,
+    ) -> io.NodeOutput:
+        """See the class."""
+        photos_of(image)  # refuses an empty batch before anything is loaded
+        restorer = restorer or models.get_restorer()
+        options = RestoreOptions(_or_none(fidelity), _or_none(strength), min_sharpness)
+        count, height, width, _ = image.shape
+        pictures, masks = new_output(*image.shape), new_output(count, height, width)
+        pictures[..., 3:] = image[..., 3:]
+        entries: list[dict[str, Any]] = []
+        bar = PhotoBar(count)
+        step = max(1, CHUNK // (height * width))
+        for start in range(0, count, step):
+            photos = photos_of(image[start : start + step]).clone()
+            found = models.get_detector(detector)
+            faces = find_faces(photos, found, threshold, min_size, max_faces)
+            with working(restorer, len(faces), "restore", lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
+                result = restore_photos(photos, restorer, lambda _: faces, options, progress, in_place=True)  # noqa: B023
+            part = slice(start, start + len(photos))
+            pictures[part, ..., :3] = result.pixels.movedim(1, -1)
+            masks[part] = result.masks[:, 0]
+            for number in range(len(photos)):
+                treated = [restored_record(face) for face in result.faces if face.face.image == number]
+                entries.append({"image": start + number, "message": _message(treated), "faces": treated})
+            bar.finish(len(photos))
+        report = {
+            "restorer": {name: getattr(restorer, name) for name in ("name", "fingerprint", "licence")},
+            "detector": found.name,
+            "images": entries,
+        }
+        return io.NodeOutput(pictures, masks, json.dumps(report, indent=1))
+
+
+def _or_none(value: float) -> float | None:
+    return None if value < 0 else value
+
+
+def _message(faces: list[dict[str, object]]) -> str:
+    if not faces:
+        return "no face found, passed through unchanged"
+    done = sum(face["left_alone"] is None for face in faces)
+    return f"{len(faces)} found, {done} restored"

@@ -1,0 +1,157 @@
+"""Encode, Restore and Decode Tokens: a restorer with a codebook, taken apart."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..core.crop import with_pixels
+from ..core.records import Crops, FaceTokens, Lookup
+from ..core.restorers import Restorer
+from ..core.tokens import decode_tokens, encode_tokens, invention_map, restore_tokens
+from . import models
+from .crop import tiles_of
+from .progress import working
+from .sockets import CropsSocket, TokensSocket, crop_pictures, mask_of, restorer_input, schema
+
+OWN = -1.0
+
+
+class EncodeTokens(io.ComfyNode):
+    """Faces to tokens."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "EncodeTokens",
+            ("CodeFormer encode", "codebook"),
+            display_name="Encode Tokens",
+            description="Turns cropped faces into tokens: what the face shows, and the code words that come nearest.",
+            inputs=[
+                CropsSocket.Input("crops", tooltip="From Crop Faces."),
+                restorer_input(),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="Pictures to encode in place of the crops' own, one for each: a sampler's, an upscaler's.",
+                ),
+                io.Combo.Input(
+                    "lookup",
+                    options=["nearest", "top-k"],
+                    default="nearest",
+                    tooltip="How code words are taken. nearest takes the likeliest; top-k mixes the k likeliest, which "
+                    "is softer and less likely to be wrong. Costs nothing.",
+                ),
+                io.Int.Input(
+                    "k",
+                    default=4,
+                    min=1,
+                    max=64,
+                    tooltip="How many code words to mix; used by top-k only. More is softer.",
+                ),
+                io.Float.Input(
+                    "temperature",
+                    default=1.0,
+                    min=0.05,
+                    max=5.0,
+                    step=0.05,
+                    tooltip="How evenly they are mixed; used by top-k only. Low is like nearest, high an even mix.",
+                ),
+            ],
+            outputs=[TokensSocket.Output(display_name="tokens", tooltip="For Restore Tokens and Decode Tokens.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        crops: Crops,
+        lookup: str,
+        k: int,
+        temperature: float,
+        restorer: Restorer | None = None,
+        image: Tensor | None = None,
+    ) -> io.NodeOutput:
+        """See the class."""
+        restorer = restorer or models.get_restorer()
+        if image is not None:
+            crops = with_pixels(crops, crop_pictures(image, crops, "image"))
+        with working(restorer, len(crops), "encode") as progress:
+            return io.NodeOutput(encode_tokens(crops, restorer, Lookup(lookup, k, temperature), progress))
+
+
+class RestoreTokens(io.ComfyNode):
+    """How content and quality are mixed."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "RestoreTokens",
+            ("CodeFormer fidelity", "CodeFormer weight"),
+            display_name="Restore Tokens",
+            description="Sets how much of the face itself and how much of the codebook goes into the result.",
+            inputs=[
+                TokensSocket.Input("tokens", tooltip="From Encode Tokens."),
+                io.Float.Input(
+                    "content",
+                    default=OWN,
+                    min=OWN,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much is taken from the face itself: 0 is the codebook's face, 1 closest to the input "
+                    "(CodeFormer's w). Raise it when the person is not recognised, lower it when damage shows. "
+                    "Below 0 the restorer's own choice. Costs nothing.",
+                ),
+                io.Float.Input(
+                    "quality",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much texture is taken from the codebook: 0 leaves the input's own. Lower it when skin "
+                    "looks painted. CodeFormer knows 1 only.",
+                ),
+            ],
+            outputs=[
+                TokensSocket.Output(display_name="tokens", tooltip="For Decode Tokens."),
+                io.Mask.Output(
+                    display_name="invention_map",
+                    tooltip="Where the result comes from the codebook and not from the photograph: white is invented.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, tokens: FaceTokens, content: float, quality: float) -> io.NodeOutput:
+        """See the class."""
+        tokens = restore_tokens(tokens, None if content < 0 else content, quality)
+        invented = invention_map(tokens)
+        return io.NodeOutput(tokens, mask_of(invented if len(tokens) else torch.zeros(1, *invented.shape[1:])))
+
+
+class DecodeTokens(io.ComfyNode):
+    """Tokens to faces."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "DecodeTokens",
+            ("CodeFormer decode",),
+            display_name="Decode Tokens",
+            description="Draws the faces from their tokens, in the geometry of the crops they came from.",
+            inputs=[TokensSocket.Input("tokens", tooltip="From Restore Tokens or Encode Tokens.")],
+            outputs=[
+                io.Image.Output(
+                    display_name="image", tooltip="One picture for each crop, for Paste Faces or a sampler."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, tokens: FaceTokens) -> io.NodeOutput:
+        """See the class."""
+        with working(tokens.restorer, len(tokens), "decode") as progress:
+            return io.NodeOutput(tiles_of(decode_tokens(tokens, progress)))

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from resemblance.core.boxes import FACE_BOX, crop_regions, faces_in_boxes, upright_landmarks
+from resemblance.core.crop import crop_faces
+from resemblance.core.geometry import TEMPLATE
+from resemblance.core.paste import paste_faces
+from resemblance.core.records import Face
+
+
+class Seen:
+    """A detector that sees what it is told to."""
+
+    def __init__(self, boxes, points):
+        self.boxes = torch.tensor(boxes).reshape(-1, 4)
+        self.points = torch.tensor(points).reshape(-1, 5, 2)
+
+    def find(self, photo, threshold, min_size, size):
+        return self.boxes, self.points, torch.ones(len(self.boxes))
+
+
+def test_an_upright_face_fills_its_box():
+    assert np.allclose(upright_landmarks(FACE_BOX), TEMPLATE)
+    x0, y0, x1, y1 = FACE_BOX
+    half = tuple(v / 2 + 7 for v in FACE_BOX)
+    assert np.allclose(upright_landmarks(half), np.array(TEMPLATE) / 2 + 7)
+    # In a box that is too wide or too high, it stands in the middle.
+    assert np.allclose(upright_landmarks((x0 - 50, y0, x1 + 50, y1)), TEMPLATE)
+    assert np.allclose(upright_landmarks((x0, y0 - 30, x1, y1 + 30)), TEMPLATE)
+
+
+def test_landmarks_are_those_of_the_face_seen_in_the_box():
+    points = np.arange(20.0).reshape(2, 5, 2)
+    detector = Seen([[100.0, 100.0, 150.0, 170.0], [10.0, 10.0, 50.0, 70.0]], points)
+    photo = torch.zeros(3, 200, 300)
+    near, alone = (12.0, 8.0, 52.0, 72.0), (200.0, 20.0, 240.0, 80.0)
+    faces = faces_in_boxes([photo, photo], [[near, alone], []], [[0.5, 0.25], []], detector)
+    assert [(f.image, f.index, f.box, f.score) for f in faces] == [(0, 0, near, 0.5), (0, 1, alone, 0.25)]
+    assert np.array_equal(faces[0].landmarks, points[1]) and faces[1].landmarks == upright_landmarks(alone)
+    assert faces_in_boxes([photo], [[near]], [[1.0]], Seen([], []))[0].landmarks == upright_landmarks(near)
+    with pytest.raises(ValueError, match="boxes for 1 photographs, but 2 photographs"):
+        faces_in_boxes([photo, photo], [[near]], [[1.0]], detector)
+    for box in ((5.0, 5.0, 5.0, 9.0), (0.0, 0.0, float("nan"), 9.0)):
+        with pytest.raises(ValueError, match="expected x0 < x1 and y0 < y1"):
+            faces_in_boxes([photo], [[box]], [[1.0]], detector)
+
+
+def test_a_region_is_where_paste_puts_the_face():
+    angle, scale = 0.4, 0.3
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = [tuple(p) for p in (np.array(TEMPLATE) - 256) @ turn.T + [100, 120]]
+    outside = [tuple(p) for p in np.array(TEMPLATE) * scale - [500, 0]]
+    photo = torch.full((1, 3, 240, 180), 0.5)  # the crop reaches over its edge
+    faces = [Face(0, n, (0.0, 0.0, 9.0, 9.0), 1.0, tuple(p)) for n, p in enumerate((points, outside))]
+    crops = crop_faces(photo, faces)
+    (region,) = crop_regions(crops)
+    assert region.face is crops.faces[0]
+    x0, y0, x1, y1 = region.region
+    corners = (np.array([[0, 0], [512, 0], [0, 512], [512, 512]]) - 256.5) @ turn.T + [100, 120]
+    low, high = corners.min(0), corners.max(0)
+    assert (x0, y0) == tuple(int(max(0, np.floor(v + 0.5))) for v in low)
+    assert (x1, y1) == tuple(int(min(n, np.ceil(v + 0.5))) for v, n in zip(high, (180, 240), strict=True))
+    applied = paste_faces(photo, crops, crops.pixels)[1][0, 0]
+    whole = torch.zeros(240, 180)
+    whole[y0:y1, x0:x1] = region.mask
+    assert (whole - applied).abs().max() < 0.05 and whole.max() > 0.9

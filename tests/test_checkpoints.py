@@ -1,0 +1,215 @@
+import json
+import os
+import pickle
+import random
+import struct
+import sys
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from resemblance.core.checkpoints import TensorInfo, fingerprint, inspect, read
+from resemblance.core.restorers import load_restorer
+from safetensors.torch import save_file
+
+TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.bfloat16)}
+INFO = {"a.weight": TensorInfo((2, 3), "float32"), "b": TensorInfo((4,), "bfloat16")}
+
+
+class Evil:
+    """What a hostile file holds: loading it makes a folder."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def save(path, content, legacy=False):
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: t,
+        lambda t: {"params": {"wrong": torch.ones(1)}, "params_ema": t},
+        lambda t: {"params": t},
+        lambda t: {"state_dict": t, "epoch": 3, "note": "x"},
+        lambda t: {"state_dict": {"loss.net": torch.ones(9)} | {f"vqvae.{name}": v for name, v in t.items()}},
+        lambda t: OrderedDict((name, torch.nn.Parameter(v)) for name, v in t.items()),
+    ],
+)
+def test_pytorch_files_of_every_shape(tmp_path, wrap, legacy):
+    path = save(tmp_path / "x.pth", wrap(TENSORS), legacy)
+    checkpoint = inspect(path)
+    assert dict(checkpoint.tensors) == INFO
+    assert (checkpoint.format, checkpoint.size, checkpoint.parameters) == ("pytorch", path.stat().st_size, 10)
+    tensors = read(path)
+    assert set(tensors) == set(TENSORS)
+    assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_safetensors(tmp_path):
+    path = tmp_path / "weights.bin"  # the name says nothing
+    save_file(TENSORS, path, metadata={"format": "pt"})
+    checkpoint = inspect(path)
+    assert dict(checkpoint.tensors) == INFO
+    assert (checkpoint.format, checkpoint.parameters) == ("safetensors", 10)
+    assert torch.equal(read(path)["a.weight"], TENSORS["a.weight"])
+
+
+def test_a_module_state_with_metadata(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.GroupNorm(2, 4))
+    path = save(tmp_path / "x.pt", module.state_dict())
+    assert inspect(path).shapes == {"0.weight": (4, 3, 3, 3), "0.bias": (4,), "1.weight": (4,), "1.bias": (4,)}
+
+
+def test_inspecting_reads_no_weights(tmp_path):
+    """A file whose tensor data are nothing but zeros of a sparse file inspects as fast and as well."""
+    path = tmp_path / "big.safetensors"
+    header = json.dumps({"x": {"dtype": "F32", "shape": [1 << 16, 1 << 18], "data_offsets": [0, 1 << 36]}}).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + (1 << 36))  # 64 GiB, of which none is on the disk
+    assert inspect(path).parameters == 1 << 34
+
+
+@pytest.mark.parametrize("legacy", [False, True, None])
+def test_hostile_pickles_do_not_run(tmp_path, legacy):
+    marker = tmp_path / "ran"
+    path = tmp_path / "evil.pth"
+    content = {"params_ema": {**TENSORS, "x": Evil(marker)}}
+    if legacy is None:
+        path.write_bytes(pickle.dumps(content))
+    else:
+        save(path, content, legacy)
+    for function in (inspect, read, load_restorer):
+        with pytest.raises(ValueError, match="expected") as caught:
+            function(path)
+        assert str(path) in str(caught.value)
+    assert not marker.exists()
+    if legacy is None:
+        pickle.loads(path.read_bytes())
+        assert marker.exists()  # so the file was indeed hostile
+
+
+def test_a_refusal_names_the_code(tmp_path):
+    path = save(tmp_path / "evil.pth", {"a": TENSORS["b"], "x": Evil(tmp_path / "ran")})
+    with pytest.raises(ValueError, match=r"nothing in it was run: besides tensors it names (posix|nt).mkdir"):
+        inspect(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "empty"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "a JPEG picture"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "a PNG picture"),
+        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "a Git LFS pointer"),
+        (b"Not Found: the file has moved, sorry.", "text"),
+        (bytes(range(256)), "something else"),
+        (pickle.dumps([1, 2]), "a pickle that PyTorch did not write"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.onnx"])
+def test_other_files_are_named(tmp_path, content, what, name):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=what) as caught:
+        read(path)
+    assert str(path) in str(caught.value) and "expected weights" in str(caught.value)
+
+
+def test_archives_without_weights(tmp_path):
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match="zip archive without PyTorch weights"):
+        inspect(path)
+    with zipfile.ZipFile(path, "w") as archive:  # the layout of torch.jit.save
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"net/{name}", pickle.dumps({}))
+    with pytest.raises(ValueError, match="TorchScript program"):
+        inspect(path)
+    with pytest.raises(ValueError, match="holds no tensors"):
+        inspect(save(path, {"epoch": 1}))
+    with pytest.raises(ValueError, match="holds no tensors"):
+        inspect(save(path, torch.ones(3)))
+
+
+def write(path, kind):
+    if kind == "safetensors":
+        save_file(TENSORS, path)
+    else:
+        save(path, TENSORS, legacy=kind == "legacy")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
+def test_truncated_files(tmp_path, kind):
+    path = tmp_path / "x"
+    write(path, kind)
+    whole = path.read_bytes()
+    for length in range(20, len(whole) - 1, max(1, len(whole) // 50)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"truncated|damaged|not a weights file"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
+def test_damaged_files_raise_nothing_but_clear_errors(tmp_path, kind):
+    path = tmp_path / "x"
+    write(path, kind)
+    whole = path.read_bytes()
+    dice = random.Random(0)
+    failed = 0
+    for _ in range(400):
+        damaged = bytearray(whole)
+        for _ in range(dice.randint(1, 8)):
+            damaged[dice.randrange(min(len(damaged), 600))] = dice.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read(path)
+        except (ValueError, OSError) as error:
+            assert str(path) in str(error)
+            failed += 1
+    assert failed > 100
+
+
+def test_missing_folder_and_unreadable(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*nothing\.pth'.*Check the path"):
+        inspect(tmp_path / "nothing.pth")
+    with pytest.raises(IsADirectoryError, match=r"is a folder; expected weights"):
+        inspect(tmp_path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/mem cannot be read at 0, even by root")
+def test_unreadable():
+    with pytest.raises(OSError, match=r"Cannot read '/proc/self/mem': .*Check the file and its permissions") as caught:
+        inspect(Path("/proc/self/mem"))
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_fingerprints(tmp_path):
+    base = fingerprint(TENSORS)
+    assert len(base) == 16 and int(base, 16) >= 0
+    assert fingerprint(dict(reversed(TENSORS.items()))) == base
+    save_file(TENSORS, tmp_path / "x.safetensors")
+    assert fingerprint(read(tmp_path / "x.safetensors")) == base
+    assert fingerprint(read(save(tmp_path / "x.pth", {"params_ema": TENSORS}, legacy=True))) == base
+    changed = {**TENSORS, "b": torch.tensor([1, 1, 1, 2], dtype=torch.bfloat16)}
+    assert fingerprint(changed) != base
+    assert fingerprint({"c": TENSORS["b"], "a.weight": TENSORS["a.weight"]}) != base
+
+
+def test_fingerprint_of_known_bytes():
+    # sha256 of the bytes of "x" and of one little-endian float32 1.0, by hashlib and struct alone
+    import hashlib
+
+    assert fingerprint({"x": torch.tensor(1.0)}) == hashlib.sha256(b"x" + struct.pack("<f", 1.0)).hexdigest()[:16]

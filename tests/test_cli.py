@@ -1,0 +1,406 @@
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from resemblance.core.apps import faces as faces_room
+from resemblance.core.apps import restore as restore_room
+from resemblance.core.apps.cli import build_parser, main
+from resemblance.core.geometry import TEMPLATE
+from resemblance.core.images import read_photo
+from resemblance.core.records import Face
+
+
+class Darker:
+    """A restorer that makes faces darker, by more where the fidelity is lower."""
+
+    name, fingerprint, licence, network = "darker", "0" * 16, "none", None
+
+    def restore(self, faces, fidelity=None, progress=None):
+        return faces * (0.5 if fidelity is None else fidelity)
+
+
+def one_face(photos):
+    """A face of 100 px in the top-left corner of every photograph that is large enough for one and not black."""
+    points = tuple((x * 100 / 512, y * 100 / 512) for x, y in TEMPLATE)
+    large = photos.shape[-1] >= 100 and bool(photos.any())
+    return [Face(0, 0, (0.0, 0.0, 100.0, 100.0), 0.9, points)] if large else []
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """Put a restorer and a detector in the place of the real ones; what they are loaded with goes into the list."""
+    loaded = []
+    monkeypatch.setattr(restore_room, "load_restorer", lambda *args: loaded.append(args) or Darker())
+    monkeypatch.setattr(restore_room, "detector_from", lambda args: one_face)
+    monkeypatch.setattr(faces_room, "detector_from", lambda args: one_face)
+    return loaded
+
+
+def paint(path: Path, size: tuple[int, int] = (160, 120), **options) -> Path:
+    """A smooth picture, in which every face counts as blurred."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(path.name))
+    Image.fromarray(rng.integers(60, 255, (4, 5, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC).save(
+        path, **options
+    )
+    return path
+
+
+def restore(*args) -> int:
+    return main(["restore", *map(str, args), "--device", "cpu"])
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_to_a_file(tmp_path, fakes, capsys):
+    source = paint(tmp_path / "a.jpg")
+    before = source.read_bytes()
+    assert restore(source, "-o", tmp_path / "b.png") == 0
+    assert source.read_bytes() == before
+    old, new = read_photo(source).pixels, read_photo(tmp_path / "b.png").pixels
+    assert torch.equal(new[:, 110:], old[:, 110:]) and torch.equal(new[..., 110:], old[..., 110:])
+    assert not torch.equal(new, old)
+    assert "1 face, 1 restored" in capsys.readouterr().err
+
+
+def test_a_folder_to_a_folder(tmp_path, fakes):
+    for name in ("a.jpg", "b.PNG", "c.webp", "sub/d.png", ".hidden.png"):
+        paint(tmp_path / "in" / name)
+    (tmp_path / "in/notes.txt").write_text("no picture")
+    assert restore(tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert tree(tmp_path / "out") == ["a.jpg", "b.PNG", "c.webp"]
+    assert restore(tmp_path / "in", "-o", tmp_path / "out2", "--recursive", "--format", "png") == 0
+    assert tree(tmp_path / "out2") == ["a.png", "b.PNG", "c.png", "sub/d.png"]
+    with Image.open(tmp_path / "out2/a.png") as image:
+        assert image.format == "PNG"
+
+
+def test_patterns_and_doubles(tmp_path, fakes):
+    paint(tmp_path / "in/a.png")
+    paint(tmp_path / "in/b.png")
+    paint(tmp_path / "in/[c].png")  # a name that looks like a pattern is a name first
+    arguments = (tmp_path / "in/?.png", tmp_path / "in/a.png", tmp_path / "in/[c].png")
+    assert restore(*arguments, "-o", tmp_path / "out") == 0
+    assert tree(tmp_path / "out") == ["[c].png", "a.png", "b.png"]
+
+
+def test_an_output_folder_inside_the_input_is_not_read_again(tmp_path, fakes):
+    paint(tmp_path / "a.png")
+    for _ in range(2):
+        assert restore(tmp_path, "-o", tmp_path / "out", "--recursive") == 0
+    assert tree(tmp_path) == ["a.png", "out/a.png"]
+
+
+def test_resumes_and_overwrites(tmp_path, fakes, capsys):
+    paint(tmp_path / "in/a.png")
+    paint(tmp_path / "in/b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.png").write_bytes(b"done before")
+    assert restore(tmp_path / "in", "-o", tmp_path / "out", "--report", tmp_path / "r.json") == 0
+    assert (tmp_path / "out/a.png").read_bytes() == b"done before"
+    assert "1 picture skipped" in capsys.readouterr().err
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [entry["status"] for entry in report["pictures"]] == ["skipped", "restored"]
+    assert restore(tmp_path / "in", "-o", tmp_path / "out", "--overwrite") == 0
+    assert read_photo(tmp_path / "out/a.png").pixels.shape == (3, 120, 160)
+
+
+def test_some_fail_and_the_others_go_on(tmp_path, fakes, capsys):
+    folder = tmp_path / "in"
+    paint(folder / "good.png")
+    paint(folder / "tiny.png", (1, 1))
+    Image.new("RGB", (200, 200)).save(folder / "black.png")
+    Image.new("RGBA", (200, 200)).save(folder / "clear.png")
+    paint(folder / "wide.png", (30000, 4))
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_bytes(b"hello")
+    (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:-600])
+    paint(folder / "moving.webp", save_all=True, append_images=[Image.new("RGB", (160, 120))])
+    code = restore(
+        folder,
+        folder / "missing.png",
+        tmp_path / "*.gif",
+        __file__,
+        "-o",
+        tmp_path / "out",
+        "--report",
+        tmp_path / "r.json",
+    )
+    assert code == 1
+    report = json.loads((tmp_path / "r.json").read_text())
+    status = {Path(entry["input"]).name: entry["status"] for entry in report["pictures"]}
+    failed = {"empty.jpg", "text.jpg", "cut.png", "moving.webp", "missing.png", "*.gif", Path(__file__).name}
+    assert {name for name, value in status.items() if value == "failed"} == failed
+    assert {name: status[name] for name in ("good.png", "tiny.png", "black.png", "clear.png", "wide.png")} == {
+        "good.png": "restored",
+        "tiny.png": "unchanged",
+        "black.png": "unchanged",
+        "clear.png": "unchanged",
+        "wide.png": "restored",
+    }
+    assert report["counts"] == {"restored": 2, "unchanged": 3, "failed": 7}
+    assert tree(tmp_path / "out") == ["black.png", "clear.png", "good.png", "tiny.png", "wide.png"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Failed")]
+    assert len(lines) == 7 and all("expected" in line for line in lines)
+
+
+def test_a_picture_with_nothing_to_restore_is_copied(tmp_path, fakes):
+    source = paint(tmp_path / "a.jpg", (50, 50), quality=30)
+    assert restore(source, "-o", tmp_path / "out") == 0
+    assert (tmp_path / "out/a.jpg").read_bytes() == source.read_bytes()
+    assert restore(source, "-o", tmp_path / "b.png") == 0
+    assert torch.equal(read_photo(tmp_path / "b.png").pixels, read_photo(source).pixels)
+
+
+def test_the_report_tells_of_every_face(tmp_path, fakes, capsys):
+    paint(tmp_path / "a.png")
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--fidelity", "0.7", "--report", "-") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["restorer"] == {"name": "darker", "fingerprint": "0" * 16, "licence": "none"}
+    assert report["options"]["fidelity"] == 0.7
+    (picture,) = report["pictures"]
+    assert picture["input"] == str(tmp_path / "a.png") and picture["output"] == str(tmp_path / "out/a.png")
+    (face,) = picture["faces"]
+    assert (
+        face["index"] == 0 and face["box"] == [0, 0, 100, 100] and face["score"] == 0.9 and face["left_alone"] is None
+    )
+    assert face["strength"] == 1 and 0 <= face["sharpness"] < 0.5 and len(face["landmarks"]) == 5
+
+
+def test_nothing_is_done_where_an_input_would_be_overwritten(tmp_path, fakes, capsys):
+    source = paint(tmp_path / "in/a.png")
+    before = source.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for arguments in (
+        (tmp_path / "in", "-o", tmp_path / "in"),
+        (source, "-o", source),
+        (source, "-o", tmp_path / "link"),
+        (source, "-o", tmp_path / "link/a.png"),
+        (source, "-o", tmp_path / "out", "--report", source),
+    ):
+        assert restore(*arguments, "--overwrite") == 2
+        assert "would be overwritten" in capsys.readouterr().err
+    assert source.read_bytes() == before and tree(tmp_path) == ["in/a.png"] and fakes == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("x/a.png", "y/a.png", "-o", "out"), "would both be written to"),
+        (("x/a.png", "x/a.jpg", "-o", "out", "--format", "png"), "would both be written to"),
+        (("x/a.png", "x/a.jpg", "-o", "out.png"), "2 pictures were given"),
+        (("x", "-o", "x/a.png"), "2 pictures were given"),
+        (("x/a.png", "-o", "b.png", "--format", "jpg"), "different formats"),
+        (("x/a.png", "-o", "notes"), "is a file; expected a folder"),
+        (("x/a.png", "-o", "out", "--report", "out/a.png"), "give another place"),
+        (("x/a.png", "-o", "out", "--fidelity", "1.5"), "fidelity was 1.5; expected 0 to 1"),
+        (("x/a.png", "-o", "out", "--format", "gif"), "invalid choice"),
+        (("x/a.png", "-o", "out", "--aligned", "--scale", "2"), "--scale does nothing"),
+        (("x/a.png",), "-o"),
+    ],
+)
+def test_bad_usage(tmp_path, fakes, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x/a.png", "x/a.jpg", "y/a.png"):
+        paint(tmp_path / name)
+    (tmp_path / "notes").write_text("a file")
+    before = tree(tmp_path)
+    assert restore(*arguments) == 2
+    assert words in capsys.readouterr().err
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--threshold", "0"), "--threshold was 0.0; expected above 0"),
+        (("--max-faces", "0"), "--max-faces was 0; expected 1 or more"),
+        (("--device", "abacus"), "abacus"),
+        (("--detector", "insightface", "--models-dir", "none"), "none"),
+    ],
+)
+def test_bad_usage_of_finding_faces(tmp_path, capsys, arguments, words):
+    paint(tmp_path / "a.png")
+    assert main(["faces", str(tmp_path / "a.png"), "-o", str(tmp_path / "out"), *arguments]) == 2
+    assert words in capsys.readouterr().err and tree(tmp_path) == ["a.png"]
+
+
+def test_weights_that_are_none_are_bad_usage(tmp_path, capsys):
+    paint(tmp_path / "a.png")
+    (tmp_path / "w.pth").write_bytes(b"nonsense")
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--weights", tmp_path / "w.pth") == 2
+    assert str(tmp_path / "w.pth") in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_aligned_crops_of_any_size(tmp_path, fakes, monkeypatch):
+    monkeypatch.delattr(restore_room, "detector_from")  # no detector is loaded
+    paint(tmp_path / "in/512.png", (512, 512))
+    paint(tmp_path / "in/256.png", (256, 256))
+    paint(tmp_path / "in/flat.png", (512, 400))
+    assert restore(tmp_path / "in", "-o", tmp_path / "out", "--aligned", "--report", tmp_path / "r.json") == 1
+    old, new = read_photo(tmp_path / "in/512.png").pixels, read_photo(tmp_path / "out/512.png").pixels
+    assert (new - old * 0.5).abs().max() < 0.003
+    assert read_photo(tmp_path / "out/256.png").pixels.shape == (3, 512, 512)
+    messages = {e["status"]: e["message"] for e in json.loads((tmp_path / "r.json").read_text())["pictures"]}
+    assert "512x400" in messages["failed"] and "square" in messages["failed"]
+
+
+def test_alpha_and_scale(tmp_path, fakes):
+    image = Image.open(paint(tmp_path / "a.png")).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(tmp_path / "a.png")
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "b.png", "--scale", "2") == 0
+    photo = read_photo(tmp_path / "b.png")
+    assert photo.pixels.shape == (3, 240, 320) and photo.alpha.shape == (1, 240, 320)
+    assert photo.alpha[0, 0].max() < 0.02 and photo.alpha[0, -1].min() > 0.98
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "b.jpg") == 1  # JPEG holds no alpha
+
+
+def test_a_failure_to_write_is_one_failure(tmp_path, fakes, capsys):
+    paint(tmp_path / "in/a.png")
+    paint(tmp_path / "in/sub/b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/sub").write_text("a file where a folder is to be")
+    assert restore(tmp_path / "in", "-o", tmp_path / "out", "--recursive") == 1
+    assert tree(tmp_path / "out") == ["a.png", "sub"]
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_loses_no_picture(tmp_path, fakes, capsys):
+    paint(tmp_path / "a.png")
+    (tmp_path / "file").write_text("")
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--report", tmp_path / "file/r.json") == 1
+    assert tree(tmp_path / "out") == ["a.png"] and "r.json" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_name_that_is_no_text(tmp_path, fakes):
+    name = os.fsdecode(b"caf\xe9.png")
+    paint(tmp_path / "in" / name)
+    assert restore(tmp_path / "in", "-o", tmp_path / "out", "--report", tmp_path / "r.json") == 0
+    (picture,) = json.loads((tmp_path / "r.json").read_text())["pictures"]
+    assert picture["input"] == str(tmp_path / "in" / name)
+
+
+def test_an_interrupt_keeps_what_is_done(tmp_path, fakes, monkeypatch, capsys):
+    for name in ("a.png", "b.png", "c.png"):
+        paint(tmp_path / "in" / name)
+
+    def second_is_interrupted(photos, found=[]):  # noqa: B006 - it counts its calls
+        found.append(1)
+        if len(found) == 2:
+            raise KeyboardInterrupt
+        return one_face(photos)
+
+    monkeypatch.setattr(restore_room, "detector_from", lambda args: second_is_interrupted)
+    command = (tmp_path / "in", "-o", tmp_path / "out", "--report", tmp_path / "r.json")
+    assert restore(*command) == 130
+    assert tree(tmp_path / "out") == ["a.png"]
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [entry["status"] for entry in report["pictures"]] == ["restored", "pending", "pending"]
+    assert "Interrupted" in capsys.readouterr().err
+    assert restore(*command) == 0
+    assert tree(tmp_path / "out") == ["a.png", "b.png", "c.png"]
+
+
+SLOW = """
+import sys, time
+from resemblance.core.apps import restore
+class Slow:
+    name, fingerprint, licence, network = "slow", "0", "none", None
+    def restore(self, faces, fidelity=None, progress=None):
+        time.sleep(0.2)
+        return faces
+restore.load_restorer = lambda *args: Slow()
+from resemblance.core.apps.cli import build_parser, main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent")
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_cleanly(tmp_path, kill):
+    for number in range(40):
+        paint(tmp_path / f"in/{number}.png", (512, 512))
+    command = ["restore", tmp_path / "in", "-o", tmp_path / "out", "--aligned", "--report", tmp_path / "r.json"]
+    with subprocess.Popen([sys.executable, "-c", SLOW, *map(str, command)], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not any((tmp_path / "out").glob("*.png")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(kill)
+        assert process.wait(30) == 130
+    counts = json.loads((tmp_path / "r.json").read_text())["counts"]
+    done = tree(tmp_path / "out")
+    assert 0 < counts["restored"] < 40 and counts["restored"] + counts["pending"] == 40
+    assert len(done) in (counts["restored"], counts["restored"] + 1)  # a signal may fall between writing and noting it
+    for name in done:
+        read_photo(tmp_path / "out" / name)
+
+
+def test_faces_are_numbered_and_listed(tmp_path, fakes, capsys):
+    paint(tmp_path / "in/a.png")
+    (tmp_path / "in/b.png").write_bytes(b"")
+    assert main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["preview"] == str(tmp_path / "out/a.png") and first["faces"][0]["box"] == [0, 0, 100, 100]
+    assert "empty" in second["error"]
+    preview = read_photo(tmp_path / "out/a.png").pixels
+    assert preview.shape == (3, 120, 160)
+    assert not torch.equal(preview, read_photo(tmp_path / "in/a.png").pixels)
+    before = (tmp_path / "out/a.png").read_bytes()
+    (tmp_path / "out/a.png").write_bytes(b"mine")
+    main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out")])
+    assert (tmp_path / "out/a.png").read_bytes() == b"mine"
+    main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--overwrite"])
+    assert (tmp_path / "out/a.png").read_bytes() == before
+
+
+def test_inspect(tmp_path, capsys):
+    from safetensors.torch import save_file
+
+    save_file({"some.weight": torch.zeros(3, 4, dtype=torch.float16)}, tmp_path / "a.safetensors")
+    (tmp_path / "b.pth").write_bytes(b"<html>not found</html>")
+    assert main(["inspect", str(tmp_path / "a.safetensors"), str(tmp_path / "b.pth")]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["architecture"] is None and first["parameters"] == 12 and first["dtypes"] == ["float16"]
+    assert second["path"] == str(tmp_path / "b.pth") and "web page" in second["error"]
+
+
+def test_the_installed_command_answers_quickly_and_by_itself():
+    command = Path(sys.executable).with_name("resemblance")
+    result = subprocess.run([command, "restore", "--help"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0 and "--overwrite" in result.stdout
+    assert subprocess.run([command], capture_output=True, timeout=30).returncode == 2
+
+
+def test_the_readme_shows_commands_that_exist():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    shown = [
+        line.split("&& .venv/bin/")[-1]
+        for line in text.splitlines()
+        if re.search(r"(^|bin/)resemblance \w+ .*\S", line)
+    ]
+    assert len(shown) >= 7
+    for line in shown:
+        command = shlex.split(line, comments=True)
+        assert command[0] == "resemblance"
+        build_parser().parse_args(command[1:])
+
+
+def test_the_readme_has_the_command_that_ci_runs():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    (command,) = re.findall(r"<!-- test command -->\n```sh\n(.*)\n```\n", text)
+    assert command.endswith("pytest") and "ruff check" in command and "mypy" in command

@@ -1,0 +1,297 @@
+import logging
+import shutil
+import socket
+
+import numpy as np
+import pytest
+import torch
+from resemblance.core import detect
+from resemblance.core.detect import Detector, available_backends, detect_faces, load_detector
+from resemblance.core.detectors.overlap import overlaps, suppress
+from resemblance.core.preview import draw_faces
+from resemblance.core.records import Face
+
+
+class Spots:
+    """Stands in for a network: takes every bright square for a face, with its points at the square's centre."""
+
+    name, network = "spots", None
+
+    def __init__(self):
+        self.seen = []
+
+    def find(self, picture, threshold):
+        from scipy import ndimage
+
+        self.seen.append(tuple(picture.shape[-2:]))
+        light = picture.mean(0).numpy()
+        marks, count = ndimage.label(light > 0.02)
+        rows = []
+        for k in range(1, count + 1):
+            y, x = np.array(ndimage.center_of_mass(light, marks, k))
+            half = np.sqrt(light[marks == k].sum() / light[marks == k].max()) / 2
+            rows.append([x - half, y - half, x + half, y + half, light[marks == k].max()])
+        rows = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+        rows = rows[rows[:, 4] >= threshold]
+        middle = (rows[:, :2] + rows[:, 2:4]) / 2
+        return rows[:, :4], middle[:, None].expand(-1, 5, 2), rows[:, 4]
+
+
+def squares(height, width, *places):
+    """A black photograph with squares (x, y, side, light)."""
+    photo = torch.zeros(3, height, width)
+    for x, y, side, light in places:
+        photo[:, y : y + side, x : x + side] = light
+    return photo
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("something reached for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def test_coordinates_survive_both_looks():
+    # Columns 600..699 are lit, so the square's centre is at 649.5 in the convention of core/geometry.py.
+    photo = squares(800, 1600, (600, 200, 100, 1.0))
+    backend = Spots()
+    (face,) = detect_faces([photo], Detector(backend), min_size=16)
+    assert backend.seen == [(650, 1300), (320, 640)]  # 1600 * 13 / 16 px for the smallest faces, and the overview
+    assert face.box == pytest.approx((599.5, 199.5, 699.5, 299.5), abs=0.6)
+    assert face.landmarks[2] == pytest.approx((649.5, 249.5), abs=0.05)
+
+
+def test_looks_grow_with_the_smallest_face_wanted_and_end_at_size():
+    photo = torch.zeros(3, 60, 6000)
+    for wanted, size, sides in (
+        (16, 3072, [3072, 640]),
+        (40, 3072, [1950, 640]),
+        (100, 3072, [780]),
+        (16, 1000, [1000, 640]),
+    ):
+        backend = Spots()
+        detect_faces([photo], Detector(backend), min_size=wanted, size=size)
+        assert [width for _, width in backend.seen] == sides
+    backend = Spots()
+    detect_faces([torch.zeros(3, 30, 50)], Detector(backend))
+    assert backend.seen == [(30, 50)]  # small pictures are not enlarged
+
+
+def test_faces_are_numbered_in_the_order_asked_for():
+    photo = squares(300, 400, (200, 20, 40, 0.7), (20, 120, 90, 0.8), (300, 200, 60, 1.0))
+    starts = {"left-right": [20, 200, 300], "top-bottom": [200, 20, 300], "large-small": [20, 300, 200]}
+    starts["score"] = [300, 20, 200]
+    for order, expected in starts.items():
+        faces = detect_faces(torch.stack([photo, photo]), Detector(Spots()), order=order)
+        assert [(f.image, f.index) for f in faces] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+        assert [round(f.box[0] + 0.5) for f in faces] == expected * 2
+    with pytest.raises(ValueError, match=r"'random'.*left-right"):
+        detect_faces([photo], Detector(Spots()), order="random")
+
+
+def test_size_count_and_threshold():
+    photo = squares(300, 400, (200, 20, 40, 0.7), (20, 120, 90, 0.8), (300, 200, 60, 1.0))
+
+    def starts(**options):
+        return [round(f.box[0] + 0.5) for f in detect_faces([photo], Detector(Spots()), **options)]
+
+    assert starts(min_size=50) == [20, 300]
+    assert starts(max_faces=2) == [20, 300]  # the largest
+    assert starts(max_faces=1, order="score") == [20]
+    assert starts(max_faces=0) == []
+    assert starts(threshold=0.75) == [20, 300]
+    assert starts(threshold=0.95) == [300]
+    for wrong in (0.0, 1.5, -1):
+        with pytest.raises(ValueError, match="above 0 and at most 1"):
+            starts(threshold=wrong)
+
+
+def test_photographs_of_different_sizes_and_none():
+    photos = [squares(100, 100), squares(90, 120, (30, 30, 30, 1.0)), squares(50, 60)]
+    assert [(f.image, f.index) for f in detect_faces(photos, Detector(Spots()))] == [(1, 0)]
+    assert detect_faces([], Detector(Spots())) == []
+    assert detect_faces(torch.zeros(0, 3, 64, 64), Detector(Spots())) == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("side", [40, 2000])
+def test_values_that_are_no_numbers_are_named(bad, side):
+    photo = torch.zeros(3, side, 40)
+    photo[1, side // 2, 7] = bad
+    with pytest.raises(ValueError, match=r"Photograph 1 .*not finite"):
+        detect_faces([torch.zeros(3, 9, 9), photo], Detector(Spots()))
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 40), (4, 40, 40), (40, 40)])
+def test_shapes_are_named(shape):
+    with pytest.raises(ValueError, match=r"expected \(3, height, width\)"):
+        detect_faces([torch.zeros(shape)], Detector(Spots()))
+
+
+def test_overlaps_by_hand():
+    a = torch.tensor([[0.0, 0, 10, 10]])
+    b = torch.tensor([[5.0, 0, 15, 10], [2, 2, 4, 4], [20, 20, 30, 30]])
+    iou, inside = overlaps(a, b)
+    assert iou[0].tolist() == pytest.approx([50 / 150, 4 / 100, 0])
+    assert inside[0].tolist() == pytest.approx([0.5, 1.0, 0])
+    assert overlaps(b, a)[1].flatten().tolist() == pytest.approx([0.5, 0.04, 0])
+
+
+def test_suppression_keeps_neighbours_and_drops_doubles_and_parts():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [8, 0, 18, 10], [3, 3, 6, 6], [40, 40, 50, 50]])
+    assert suppress(boxes, torch.tensor([0.8, 0.9, 0.7, 0.5, 0.6])).tolist() == [1, 2, 4]
+    # A part that is a little likelier goes, too; one that is much likelier stays beside the whole.
+    assert suppress(boxes, torch.tensor([0.1, 0.8, 0.7, 0.9, 0.6])).tolist() == [1, 2, 4]
+    assert suppress(boxes, torch.tensor([0.1, 0.5, 0.4, 0.9, 0.3])).tolist() == [3, 1, 2, 4]
+    assert suppress(torch.zeros(0, 4), torch.zeros(0)).tolist() == []
+
+
+# --- the library backends, with real weights -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scrfd(assets):
+    pytest.importorskip("insightface.model_zoo")
+    from resemblance.core.training.assets import asset
+
+    return asset("scrfd", assets)
+
+
+@pytest.fixture
+def retinaface(assets):
+    pytest.importorskip("facexlib.detection.retinaface")
+    from resemblance.core.training.assets import asset
+
+    return asset("retinaface", assets)
+
+
+@pytest.fixture(scope="module")
+def group():
+    data = pytest.importorskip("insightface.data")
+    return torch.from_numpy(np.ascontiguousarray(data.get_image("t1")[..., ::-1])).permute(2, 0, 1).float() / 255
+
+
+# Nose tips of the six, read off the picture by eye at four times its size.
+NOSES = ((119, 336), (302, 226), (513, 362), (777, 428), (922, 151), (1171, 346))
+
+
+def test_insightface_finds_the_group(scrfd, group, tmp_path, offline):
+    pack = tmp_path / "insightface" / "models" / "buffalo_x"
+    pack.mkdir(parents=True)
+    shutil.copy(scrfd, pack / "scrfd_500m_bnkps.onnx")
+    detector = load_detector("insightface", tmp_path)
+    assert detector.name == "insightface"
+    faces = detect_faces([group], detector)
+    assert len(faces) == 6
+    assert np.abs(np.array([f.landmarks[2] for f in faces]) - NOSES).max() < 8
+
+
+def test_facexlib_finds_the_group(retinaface, group, tmp_path, offline):
+    shutil.copy(retinaface, tmp_path / "detection_mobilenet0.25_Final.pth")
+    detector = load_detector("facexlib", [tmp_path / "nowhere", tmp_path])
+    assert detector.name == "facexlib"
+    faces = detect_faces([group], detector)
+    assert len(faces) == 6
+    assert np.abs(np.array([f.landmarks[2] for f in faces]) - NOSES).max() < 12
+
+
+def test_facexlib_decodes_as_the_library_does(retinaface, group):
+    from facexlib.detection.retinaface import RetinaFace
+
+    picture = group[:, :640, :960]
+    theirs = RetinaFace(network_name="mobile0.25", device="cpu")
+    weights = torch.load(retinaface, map_location="cpu", weights_only=True)
+    theirs.load_state_dict({name.removeprefix("module."): value for name, value in weights.items()})
+    bgr = (picture.flip(0).permute(1, 2, 0) * 255).numpy()
+    with torch.no_grad():
+        expected = theirs.detect_faces(bgr, conf_threshold=0.9)
+    boxes, points, scores = load_detector("facexlib", retinaface.parent).backend.find(picture, 0.9)
+    assert len(boxes) == len(expected) >= 4
+    torch.testing.assert_close(boxes, torch.from_numpy(expected[:, :4]).float(), atol=0.01, rtol=0)
+    torch.testing.assert_close(scores, torch.from_numpy(expected[:, 4]).float(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(points.flatten(1), torch.from_numpy(expected[:, 5:]).float(), atol=0.01, rtol=0)
+
+
+def test_auto_takes_the_best_that_is_there_and_says_so(scrfd, retinaface, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    assert available_backends(tmp_path) == ("builtin",)
+    assert load_detector("auto", tmp_path).name == "builtin"
+    shutil.copy(retinaface, tmp_path / "mobilenet0.25_Final.pth")
+    assert load_detector("auto", str(tmp_path)).name == "facexlib"
+    shutil.copy(scrfd, tmp_path / "det_500m.onnx")
+    assert available_backends(tmp_path) == ("insightface", "facexlib", "builtin")
+    assert load_detector("auto", tmp_path).name == "insightface"
+    assert [r.message for r in caplog.records if "found by" in r.message] == [
+        f"Faces are found by '{name}'." for name in ("builtin", "facexlib", "insightface")
+    ]
+
+
+def test_auto_passes_over_files_that_do_not_load(tmp_path, caplog):
+    pytest.importorskip("insightface.model_zoo")
+    (tmp_path / "det_10g.onnx").write_bytes(b"not a network")
+    assert load_detector("auto", tmp_path).name == "builtin"
+    assert "insightface" in caplog.text and "det_10g.onnx" in caplog.text
+    with pytest.raises(ValueError, match="SCRFD"):
+        load_detector("insightface", tmp_path)
+
+
+def test_missing_files_and_packages_are_named(tmp_path, monkeypatch):
+    pytest.importorskip("insightface.model_zoo")
+    with pytest.raises(FileNotFoundError, match=r"det_\*\.onnx.*builtin"):
+        load_detector("insightface", tmp_path)
+    with pytest.raises(ValueError, match=r"'dlib'.*builtin"):
+        load_detector("dlib")
+    monkeypatch.setattr(detect, "_installed", lambda name: False)
+    with pytest.raises(ValueError, match="pip install facexlib"):
+        load_detector("facexlib", tmp_path)
+
+
+def test_other_weights_under_facexlibs_name_are_refused(tmp_path):
+    pytest.importorskip("facexlib.detection.retinaface")
+    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "detection_Resnet50_Final.pth")
+    with pytest.raises(ValueError, match="RetinaFace"):
+        load_detector("facexlib", tmp_path)
+
+
+# --- preview ---------------------------------------------------------------------------------------------------------
+
+
+def face(index, box):
+    x0, y0, x1, y1 = box
+    points = (
+        (x0 + 10, y0 + 10),
+        (x1 - 10, y0 + 10),
+        ((x0 + x1) / 2, (y0 + y1) / 2),
+        (x0 + 10, y1 - 10),
+        (x1 - 10, y1 - 10),
+    )
+    return Face(0, index, box, 0.9, points)
+
+
+def test_preview_draws_box_points_and_number():
+    photo = torch.full((3, 300, 400), 0.5)
+    box = (100.0, 100.0, 180.0, 200.0)
+    drawn = draw_faces(photo, [face(0, box)])
+    assert drawn.shape == photo.shape and drawn.dtype == torch.float32
+    changed = (drawn - photo).abs().amax(0) > 0.02
+    for x, y in ((100, 150), (180, 150), (140, 200), (140, 150), (110, 110)):  # sides, nose, eye
+        assert changed[y, x]
+    assert not changed[155:185, 115:160].any()  # between the points the face stays visible
+    assert not changed[:60].any() and not changed[215:].any() and not changed[:, :90].any()
+    label = drawn[:, 70:99, 100:140]
+    assert (label.amax(0) < 0.1).sum() > 10  # black digits
+    other = draw_faces(photo, [face(len(detect.BACKENDS) * 2, box)])  # six colours: the same colour, another number
+    assert not torch.equal(other, drawn)
+    assert torch.equal(other[:, 205:], drawn[:, 205:])
+
+
+def test_preview_is_shrunk_and_copes_with_borders():
+    photo = torch.zeros(3, 2000, 4000)
+    drawn = draw_faces(photo, [face(7, (-50.0, -60.0, 900.0, 900.0)), face(12, (3800.0, 1500.0, 4100.0, 2100.0))], 500)
+    assert drawn.shape == (3, 250, 500)
+    assert drawn[:, :20, :20].amax() > 0.5  # the number is inside where there is no room above
+    assert torch.equal(draw_faces(photo[:, :10, :10], []), torch.zeros(3, 10, 10))
+    assert draw_faces(torch.zeros(3, 1, 1), [face(0, (0.0, 0.0, 1.0, 1.0))]).shape == (3, 1, 1)

@@ -1,0 +1,145 @@
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [ROOT / "__init__.py", *(ROOT / "core").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
+HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "execution"}
+OPTIONAL = {
+    "cv2",
+    "insightface",
+    "facexlib",
+    "onnxruntime",
+    "onnx",
+    "openvino",
+    "spandrel",
+    "gradio",
+    "skimage",
+    "lpips",
+}
+
+
+def imports(path: Path, top_only: bool = False) -> Iterator[tuple[str, ...]]:
+    """What a file imports, as parts of a name; a relative import begins with the folders of the project."""
+    tree = ast.parse(path.read_text())
+    here = path.relative_to(ROOT).parent.parts
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ("", *here)[: len(here) + 2 - node.level] if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            yield from ((*base, alias.name) for alias in node.names)
+
+
+def part(path: Path) -> str:
+    """To which part of the project a file belongs."""
+    parts = path.relative_to(ROOT).parts
+    return "/".join(parts[:2]) if parts[:2] in (("core", "apps"), ("core", "training")) else parts[0]
+
+
+def offences(files: list[Path], wrong) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}: {'.'.join(name)}" for path in files for name in imports(path) if wrong(path, name)
+    ]
+
+
+def test_the_reader_of_imports_sees_what_python_sees(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "core/apps").mkdir(parents=True)
+    file = tmp_path / "core/apps/a.py"
+    file.write_text(
+        "import os.path\nfrom ..images import Photo\nfrom .b import c\nfrom ... import nodes\ndef f():\n import cv2"
+    )
+    assert list(imports(file)) == [
+        ("os", "path"),
+        ("", "core", "images", "Photo"),
+        ("", "core", "apps", "b", "c"),
+        ("", "nodes"),
+        ("cv2",),
+    ]
+    assert ("cv2",) not in list(imports(file, top_only=True))
+
+
+def test_core_imports_neither_the_host_nor_nodes():
+    core = [path for path in SOURCES if part(path).startswith("core")]
+    assert len(core) > 20
+    assert offences(core, lambda path, name: name[0] in HOST or name[:2] == ("", "nodes")) == []
+
+
+def test_imports_run_from_programs_to_the_library():
+    library = [path for path in SOURCES if part(path) == "core"]
+    assert offences(library, lambda path, name: name[1:3] in (("core", "apps"), ("core", "training"))) == []
+    apps = [path for path in SOURCES if part(path) == "core/apps"]
+    assert offences(apps, lambda path, name: name[1:3] == ("core", "training")) == []
+    nodes = [path for path in SOURCES if part(path) == "nodes"]
+    assert offences(nodes, lambda path, name: name[0] == "" and name[1] not in ("core", "nodes")) == []
+    assert offences(nodes, lambda path, name: name[1:3] in (("core", "apps"), ("core", "training"))) == []
+
+
+def test_the_package_never_imports_itself_by_name():
+    assert offences(SOURCES, lambda path, name: name[0] == "resemblance") == []
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    files = [path for path in SOURCES if part(path) != "core/training"]
+    top = [
+        f"{path.relative_to(ROOT)}: {name[0]}" for path in files for name in imports(path, True) if name[0] in OPTIONAL
+    ]
+    assert top == []
+
+
+def run(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd="/")
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert (
+        run("import resemblance, sys; print('torch' in sys.modules, resemblance.__version__.count('.'))") == "False 2"
+    )
+
+
+def test_importing_all_of_the_library_loads_no_optional_package():
+    modules = [
+        ".".join(("resemblance", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        for path in SOURCES
+        if part(path) in ("core", "core/apps", "__init__.py")
+    ]
+    assert "resemblance.core.pipeline" in modules
+    code = (
+        f"import importlib, sys\nfor m in {modules}: importlib.import_module(m)\nprint({OPTIONAL} & set(sys.modules))"
+    )
+    assert run(code) == "set()"
+
+
+@pytest.mark.parametrize("folder", ["Resemblance-main", "comfyui resemblance 1.0"])
+def test_the_folder_loads_under_its_path_as_the_host_loads_it(tmp_path, folder):
+    (tmp_path / folder).symlink_to(ROOT, target_is_directory=True)
+    # As ComfyUI does it (nodes.py, load_custom_node); an installed copy must not be reached.
+    code = f"""
+import importlib, importlib.util, sys
+sys.modules["resemblance"] = None
+path = {str(tmp_path / folder)!r}
+name = path.replace(".", "_x_")
+spec = importlib.util.spec_from_file_location(name, path + "/__init__.py")
+module = importlib.util.module_from_spec(spec)
+sys.modules[name] = module
+spec.loader.exec_module(module)
+pipeline = importlib.import_module(name + ".core.pipeline")
+print(module.__version__ != "", pipeline.RestoreOptions.__module__ == name + ".core.pipeline")
+"""
+    assert run(code) == "True True"
+
+
+def test_every_package_is_in_the_wheel():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent.relative_to(ROOT).parts for path in SOURCES if path.name == "__init__.py"}
+    assert set(settings["packages"]) == {".".join(("resemblance", *parts)) for parts in folders}
+    assert settings["package-data"]["resemblance.core.weights"] == ["*.safetensors"]

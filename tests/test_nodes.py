@@ -1,0 +1,753 @@
+"""The nodes by hand, with ComfyUI's core imported but no server."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+
+import host_server
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+# Widgets by position, as saved workflows store their values: frozen from version 0.1.0. New ones go to the end.
+WIDGETS = {
+    "ResemblanceRestoreFaces": [
+        "fidelity",
+        "strength",
+        "detector",
+        "threshold",
+        "min_size",
+        "max_faces",
+        "min_sharpness",
+    ],
+    "ResemblanceLoadRestorer": ["file"],
+    "ResemblanceDetectFaces": ["detector", "threshold", "min_size", "max_faces", "order"],
+    "ResemblanceFacesFromBoxes": [],
+    "ResemblanceSegsToFaces": [],
+    "ResemblanceSelectFaces": ["order", "indices", "min_size", "max_size", "min_sharpness", "max_sharpness"],
+    "ResemblanceCropFaces": ["size", "margin"],
+    "ResemblanceRestoreCrops": ["fidelity", "strength"],
+    "ResemblanceEncodeTokens": ["lookup", "k", "temperature"],
+    "ResemblanceRestoreTokens": ["content", "quality"],
+    "ResemblanceDecodeTokens": [],
+    "ResemblancePasteFaces": ["strength", "color_match", "sharpness_match", "grain_match"],
+    "ResemblanceFacesToSegs": [],
+    "ResemblanceExamplePhoto": ["name"],
+}
+# What a bypassed node passes on, and so must be its first input and its first output.
+PASSED = {
+    "ResemblanceSelectFaces": "RESEMBLANCE_FACES",
+    "ResemblanceRestoreTokens": "RESEMBLANCE_TOKENS",
+    "ResemblancePasteFaces": "IMAGE",
+    "ResemblanceRestoreFaces": "IMAGE",
+}
+
+
+@pytest.fixture(scope="session")
+def comfy(comfyui):
+    """ComfyUI's own modules, for the CPU."""
+    sys.path.append(str(comfyui))
+    try:
+        from comfy.cli_args import args
+
+        args.cpu = True
+        import comfy.model_management
+        import folder_paths
+    except ImportError as error:
+        host_server.unavailable(f"ComfyUI does not import here ({error}); install the extra 'host'.")
+    return SimpleNamespace(management=comfy.model_management, folder_paths=folder_paths)
+
+
+@pytest.fixture(scope="session")
+def nodes(comfy):
+    """The node classes by id."""
+    import resemblance
+
+    extension = asyncio.run(resemblance.comfy_entrypoint())
+    classes = asyncio.run(extension.get_node_list())
+    return {node.GET_SCHEMA().node_id: node for node in classes}
+
+
+@pytest.fixture
+def models_dir(comfy, tmp_path, monkeypatch):
+    """An empty models folder, and ComfyUI's folders as a fresh one has them."""
+    ours = {"facerestore_models", "face_restore", "insightface", "facexlib", "facedetection"}
+    known = comfy.folder_paths.folder_names_and_paths
+    monkeypatch.setattr(
+        comfy.folder_paths, "folder_names_and_paths", {name: v for name, v in known.items() if name not in ours}
+    )
+    monkeypatch.setattr(comfy.folder_paths, "models_dir", str(tmp_path / "models"))
+    monkeypatch.setattr(comfy.folder_paths, "filename_list_cache", {})
+    monkeypatch.setattr(comfy.folder_paths, "temp_directory", str(tmp_path / "temp"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def run(nodes, models_dir):
+    """Runs a node as the executor does: its widgets' defaults, no gradients, classes prepared; gives its outputs."""
+
+    def execute(name, /, **given):
+        node = nodes[f"Resemblance{name}"]
+        values = {i.id: i.default for i in node.GET_SCHEMA().inputs if hasattr(i, "default")}
+        with torch.inference_mode():
+            clone = node.PREPARE_CLASS_CLONE({})
+            return clone.EXECUTE_NORMALIZED(**(values | given))
+
+    return execute
+
+
+@pytest.fixture(scope="session")
+def codeformer_file(tiny_codeformer, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "codeformer.pth"
+    torch.save({"params_ema": tiny_codeformer.state_dict()}, path)
+    return path
+
+
+@pytest.fixture
+def codeformer(run, models_dir, codeformer_file):
+    """The restorer socket of a small CodeFormer."""
+    folder = models_dir / "facerestore_models"
+    folder.mkdir(parents=True)
+    (folder / "codeformer.pth").write_bytes(codeformer_file.read_bytes())
+    return run("LoadRestorer", file="codeformer.pth")[0]
+
+
+LANDMARKS = ((70.0, 80.0), (122.0, 82.0), (96.0, 112.0), (74.0, 134.0), (118.0, 136.0))
+
+
+def found(photos, places, **settings):
+    """Faces by hand: of `places` (image, shift in px) in an IMAGE."""
+    from resemblance.core.records import Face, PhotoFaces
+
+    faces, count = [], {}
+    for image, shift in places:
+        index = count[image] = count.get(image, -1) + 1
+        points = tuple((x + shift, y) for x, y in LANDMARKS)
+        faces.append(Face(image, index, (40.0 + shift, 30.0, 150.0 + shift, 190.0), 0.9, points, **settings))
+    return PhotoFaces(tuple(faces), tuple((photos.shape[1], photos.shape[2]) for _ in photos))
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Two smooth pictures with some grain, (2,240,400,3)."""
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.rand(2, 3, 12, 20, generator=rng)
+    smooth = torch.nn.functional.interpolate(coarse, (240, 400), mode="bicubic", align_corners=False)
+    return (smooth + 0.02 * torch.randn(smooth.shape, generator=rng)).clamp(0, 1).movedim(1, -1).contiguous()
+
+
+# Schemas
+
+
+def inputs_of(node):
+    return node.GET_SCHEMA().inputs
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_every_node_keeps_the_rules(nodes, name):
+    assert list(nodes) == list(WIDGETS)
+    schema = nodes[name].GET_SCHEMA()
+    assert schema.category == "Resemblance" and schema.display_name and schema.description
+    for entry in (*schema.inputs, *schema.outputs):
+        assert entry.tooltip and entry.tooltip.endswith("."), f"{entry} needs a tooltip"
+    assert all(output.display_name for output in schema.outputs)
+    assert not any(output.is_output_list for output in schema.outputs)
+    widgets = [i for i in schema.inputs if hasattr(i, "default") and i.io_type not in ("IMAGE", "MASK")]
+    assert [i.id for i in widgets] == WIDGETS[name]
+    for widget in widgets:
+        assert widget.default is not None and not widget.optional
+        if widget.io_type in ("INT", "FLOAT"):
+            assert widget.min <= widget.default <= widget.max
+        if widget.io_type == "COMBO":
+            assert widget.default in widget.options
+    required_after_optional = [i.optional for i in schema.inputs if i not in widgets]
+    assert required_after_optional == sorted(required_after_optional)
+    for restorer in (i for i in schema.inputs if i.io_type == "RESEMBLANCE_RESTORER"):
+        assert restorer.optional
+
+
+def test_what_passes_through_is_first_in_and_first_out(nodes):
+    for name, node in nodes.items():
+        kinds = [i.io_type for i in node.GET_SCHEMA().inputs]
+        outputs = [o.io_type for o in node.GET_SCHEMA().outputs]
+        if name in PASSED:
+            assert kinds[0] == outputs[0] == PASSED[name]
+        assert not {o for o in outputs if o.startswith("RESEMBLANCE_")} & set(kinds) - {PASSED.get(name)}
+
+
+def test_only_the_loader_looks_at_files_before_it_runs(nodes):
+    from comfy_api.latest import io
+
+    for name, node in nodes.items():
+        assert node.validate_inputs.__func__ is io.ComfyNode.validate_inputs.__func__
+        own = node.fingerprint_inputs.__func__ is not io.ComfyNode.fingerprint_inputs.__func__
+        assert own == (name == "ResemblanceLoadRestorer")
+
+
+def test_every_node_has_a_help_page_that_names_its_sockets(nodes):
+    pages = {path.stem: path.read_text() for path in (ROOT / "nodes/web/docs").glob("*.md")}
+    assert set(pages) == set(nodes)
+    for name, node in nodes.items():
+        schema = node.GET_SCHEMA()
+        for entry in (*(i.id for i in schema.inputs), *(o.display_name for o in schema.outputs)):
+            assert f"**{entry}**" in pages[name], f"{name}'s help page does not explain {entry}"
+
+
+def test_search_aliases_are_given_where_the_host_knows_them(nodes, monkeypatch):
+    from comfy_api.latest import io
+    from resemblance.nodes import sockets
+
+    got = {}
+
+    def schema(**settings):
+        got.update(settings)
+
+    schema.__dataclass_fields__ = {"search_aliases": None}
+    monkeypatch.setattr(sockets.io, "Schema", schema)
+    sockets.schema("X", ("CodeFormer",), inputs=[])
+    assert got["search_aliases"] == ["CodeFormer"] and got["node_id"] == "ResemblanceX"
+    monkeypatch.undo()
+    known = "search_aliases" in io.Schema.__dataclass_fields__
+    aliases = getattr(nodes["ResemblanceRestoreFaces"].define_schema(), "search_aliases", None)
+    assert (aliases is not None and "CodeFormer" in aliases) == known
+
+
+# Files
+
+
+def test_folders_are_merged_and_never_overwritten(comfy, models_dir, nodes):
+    from resemblance.nodes import models as ours
+
+    known = comfy.folder_paths.folder_names_and_paths
+    known["facerestore_models"] = (["/mine"], {".pth"})  # as extra_model_paths.yaml or another pack leaves it
+    for _ in range(2):
+        ours.merge_folders()
+        assert known["facerestore_models"] == (["/mine", str(models_dir / "facerestore_models")], {".pth"})
+    paths, extensions = known["face_restore"]
+    assert paths == [str(models_dir / "face_restore")] and ".safetensors" in extensions and ".onnx" in extensions
+
+
+def test_files_are_listed_by_their_content(nodes, models_dir, codeformer_file, comfy):
+    from safetensors.torch import save_file
+
+    mine = models_dir.parent / "mine"
+    for folder in (models_dir / "facerestore_models" / "sub", models_dir / "face_restore", mine):
+        folder.mkdir(parents=True)
+    comfy.folder_paths.folder_names_and_paths["facerestore_models"] = ([str(mine)], set())
+    (mine / "strange name.bin").write_bytes(codeformer_file.read_bytes())
+    (models_dir / "face_restore" / "CF.pth").write_bytes(codeformer_file.read_bytes())
+    (models_dir / "facerestore_models" / "sub" / "codeformer.pth").write_bytes(codeformer_file.read_bytes())
+    save_file({"conv.weight": torch.zeros(3)}, models_dir / "facerestore_models" / "codeformer.safetensors")
+    (models_dir / "facerestore_models" / "GFPGANv1.4.pth").write_text("<html>not found</html>")
+    (models_dir / "facerestore_models" / "notes.txt").write_bytes(codeformer_file.read_bytes())
+
+    def listed():
+        return nodes["ResemblanceLoadRestorer"].define_schema().inputs[0].options
+
+    assert listed() == ["built-in", "strange name.bin", os.path.join("sub", "codeformer.pth"), "CF.pth"]
+    (mine / "strange name.bin").write_bytes(b"")  # the header is read again when the file changes
+    assert "strange name.bin" not in listed()
+
+
+def test_onnx_files_are_judged_by_size_and_name(nodes, models_dir, monkeypatch):
+    from resemblance.core import restorers
+
+    monkeypatch.setattr(restorers.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(restorers, "SMALLEST_ONNX", 1000)
+    folder = models_dir / "facerestore_models"
+    folder.mkdir(parents=True)
+    for name, size in (("GPEN-BFR-512.onnx", 1000), ("GPEN-BFR-1024.onnx", 1000), ("det_500m.onnx", 999)):
+        (folder / name).write_bytes(b"\x08" + bytes(size - 1))
+    options = nodes["ResemblanceLoadRestorer"].define_schema().inputs[0].options
+    assert options == ["built-in", "GPEN-BFR-512.onnx"]
+    monkeypatch.setattr(restorers.importlib.util, "find_spec", lambda name: None)
+    assert not restorers.can_load(folder / "GPEN-BFR-512.onnx")
+
+
+def test_a_file_that_went_away_is_named(run, models_dir):
+    with pytest.raises(FileNotFoundError, match=r"'gone.pth' was listed, but is no longer in .*facerestore_models"):
+        run("LoadRestorer", file="gone.pth")
+
+
+def test_the_fingerprint_follows_the_file(nodes, codeformer, models_dir):
+    node = nodes["ResemblanceLoadRestorer"]
+    path = models_dir / "facerestore_models" / "codeformer.pth"
+    before = node.fingerprint_inputs(file="codeformer.pth")
+    assert node.fingerprint_inputs(file="codeformer.pth") == before
+    os.utime(path, ns=(1, 1))
+    assert node.fingerprint_inputs(file="codeformer.pth") != before
+    path.unlink()
+    assert node.fingerprint_inputs(file="codeformer.pth") not in (before, None)
+    assert node.fingerprint_inputs(file="built-in") == node.fingerprint_inputs(file="built-in")
+    node.fingerprint_inputs(file=None)  # what a linked input is at that time
+
+
+def test_restorers_are_read_once(run, codeformer, models_dir, monkeypatch):
+    from resemblance.nodes import models as ours
+
+    monkeypatch.setattr(ours, "load_restorer", lambda *_: pytest.fail("read from disk again"))
+    assert run("LoadRestorer", file="codeformer.pth")[0] is codeformer
+    monkeypatch.undo()
+    assert ours.get_restorer() is ours.get_restorer()
+
+
+def test_the_built_in_restorer_is_computed_with_as_core_does(run):
+    from resemblance.core.restorers import builtin_restorer
+
+    ours, core = run("LoadRestorer")[0], builtin_restorer()
+    assert (ours.name, ours.fingerprint) == (core.name, core.fingerprint)
+    face = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours.restore(face), core.restore(face))
+    assert not next(ours.network.parameters()).is_inference()
+
+
+# The chain
+
+
+def test_the_chain_gives_what_core_gives(run, codeformer, photos):
+    from resemblance.core.crop import crop_faces
+    from resemblance.core.paste import paste_faces
+
+    faces = found(photos, [(0, 0), (0, 200), (1, 90)])
+    crops, image, mask = run("CropFaces", faces=faces, image=photos).args
+    assert image.shape == (3, 512, 512, 3) and mask.shape == (3, 512, 512)
+    restored = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
+    result, applied = run("PasteFaces", image=photos, crops=crops, restored=restored).args
+
+    pixels = photos.movedim(-1, 1)
+    core = crop_faces(pixels, faces.faces)
+    again = codeformer.restore(core.pixels)
+    expected, expected_mask = paste_faces(pixels, core, again)
+    assert torch.equal(image, core.pixels.movedim(1, -1)) and torch.equal(mask, core.masks[:, 0])
+    assert torch.equal(restored, again.movedim(1, -1))
+    assert torch.equal(result, expected.movedim(1, -1)) and torch.equal(applied, expected_mask[:, 0])
+    assert torch.equal(result[applied == 0], photos[applied == 0]) and not torch.equal(result, photos)
+
+
+def test_tokens_taken_apart_give_what_restoring_whole_gives(run, codeformer, photos):
+    faces = found(photos, [(0, 0), (1, 150)])
+    crops = run("CropFaces", faces=faces, image=photos, size=448, margin=0.25)[0]
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    mixed, invented = run("RestoreTokens", tokens=tokens, content=0.7).args
+    assert (tokens.content_weight, mixed.content_weight) == (0.5, 0.7)
+    decoded = run("DecodeTokens", tokens=mixed)[0]
+    whole = run("RestoreCrops", crops=crops, restorer=codeformer, fidelity=0.7)[0]
+    assert decoded.shape == (2, 448, 448, 3) and torch.equal(decoded, whole)
+    # The margin is the photograph's own; nothing is invented there.
+    assert torch.equal(decoded[:, :60], crops.pixels.movedim(1, -1)[:, :60])
+    assert invented.shape == (2, 448, 448) and not invented[:, :60].any() and invented[:, 224, 224].min() > 0
+
+
+def test_what_is_invented_grows_as_content_falls(run, codeformer, photos):
+    crops = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0]
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    maps = [run("RestoreTokens", tokens=tokens, content=c)[1] for c in (0.0, 0.5, 1.0)]
+    assert (maps[0] == 1).all() and (maps[0] >= maps[1]).all() and (maps[1] >= maps[2]).all()
+    assert maps[0].mean() > maps[1].mean() + 0.01
+    assert not run("RestoreTokens", tokens=tokens, quality=0.0)[1].any()
+
+
+def test_a_sampler_may_stand_between_crop_and_paste(run, photos):
+    faces = found(photos, [(0, 0), (0, 200)])
+    crops, image, _ = run("CropFaces", faces=faces, image=photos, margin=0.25).args
+    larger = torch.nn.functional.interpolate(image.movedim(-1, 1), scale_factor=1.5).movedim(1, -1)
+    result, applied = run("PasteFaces", image=photos, crops=crops, restored=1 - larger, color_match=0.0).args
+    inside = applied[0] > 0.99
+    assert inside.sum() > 1000 and (result[0][inside] + photos[0][inside] - 1).abs().mean() < 0.03
+    assert torch.equal(result[1], photos[1])
+
+
+def test_pictures_given_take_the_place_of_the_crops_own(run, codeformer, photos):
+    crops, image, _ = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos).args
+    own = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
+    assert torch.equal(run("RestoreCrops", crops=crops, restorer=codeformer, image=image)[0], own)
+    other = run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image)[0]
+    assert not torch.equal(other, own)
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer, image=1 - image)[0]
+    assert torch.equal(run("DecodeTokens", tokens=tokens)[0], other)
+    assert torch.equal(
+        run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image, strength=0.0)[0], 1 - image
+    )
+
+
+def test_without_faces_everything_passes_through(run, codeformer, photos):
+    crops, image, mask = run("CropFaces", faces=found(photos, []), image=photos, size=256).args
+    assert len(crops) == 0 and image.shape == (1, 256, 256, 3) and mask.shape == (1, 256, 256)
+    assert image.unique().tolist() == [0.5] and not mask.any()
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer, image=image)[0]
+    tokens, invented = run("RestoreTokens", tokens=tokens).args
+    decoded = run("DecodeTokens", tokens=tokens)[0]
+    restored = run("RestoreCrops", crops=crops, restorer=codeformer, image=image)[0]
+    assert invented.shape == (1, 256, 256) and decoded.shape == restored.shape == (1, 256, 256, 3)
+    for tile in (image, decoded, restored, torch.rand(1, 96, 64, 3)):
+        pasted, applied = run("PasteFaces", image=photos, crops=crops, restored=tile, crop_masks=mask).args
+        assert torch.equal(pasted, photos) and applied.shape == (2, 240, 400) and not applied.any()
+
+
+def test_strength_0_is_bit_exact_and_alpha_is_kept(run, photos):
+    wild = torch.cat([photos * 1.5 - 0.1, torch.rand(2, 240, 400, 1)], -1)  # beyond [0,1], with alpha
+    crops, image, _ = run("CropFaces", faces=found(photos, [(0, 0), (1, 0)]), image=wild).args
+    assert image.shape == (2, 512, 512, 3)
+    result, applied = run("PasteFaces", image=wild, crops=crops, restored=1 - image, strength=0.0).args
+    assert torch.equal(result, wild) and not applied.any()
+    result, applied = run("PasteFaces", image=wild, crops=crops, restored=1 - image).args
+    assert torch.equal(result[..., 3], wild[..., 3]) and torch.equal(result[applied == 0], wild[applied == 0])
+
+
+def test_masks_limit_what_is_pasted(run, photos):
+    crops, image, mask = run("CropFaces", faces=found(photos, [(0, 0), (1, 0)]), image=photos).args
+    given = {"image": photos, "crops": crops, "restored": 1 - image}
+    whole = run("PasteFaces", **given)[1]
+    half = torch.zeros(1, 240, 400)
+    half[:, :, :96] = 1  # one mask serves all photographs
+    applied = run("PasteFaces", **given, photo_mask=half)[1]
+    assert not applied[:, :, 98:].any() and torch.allclose(applied[:, :, :94], whole[:, :, :94], atol=1e-5)
+    for empty in (torch.zeros(1, 64, 64), torch.zeros(64, 64)):  # LoadImage's
+        assert torch.equal(run("PasteFaces", **given, photo_mask=empty, crop_masks=empty)[1], whole)
+    edited = torch.nn.functional.interpolate(mask[:, None] * torch.tensor([1.0, 0.0])[:, None, None, None], 256)[:, 0]
+    applied = run("PasteFaces", **given, crop_masks=edited)[1]
+    assert applied[0].max() > 0.9 and not applied[1].any()
+
+
+def test_an_upscaled_background_sets_the_size(run, photos):
+    crops, image, _ = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos).args
+    larger = torch.nn.functional.interpolate(photos.movedim(-1, 1), scale_factor=2).movedim(1, -1)
+    result, applied = run("PasteFaces", image=photos, crops=crops, restored=1 - image, background=larger).args
+    assert result.shape == larger.shape and applied.shape == (2, 480, 800)
+    assert torch.equal(result[applied == 0], larger[applied == 0]) and applied[0].max() > 0.9
+
+
+@pytest.mark.parametrize("kind", ["float16", "alpha", "view"])
+def test_images_come_in_many_forms_and_are_never_changed(run, codeformer, photos, kind):
+    image = {
+        "float16": photos.half(),
+        "alpha": torch.cat([photos, photos[..., :1]], -1),
+        "view": photos.movedim(-1, 1).contiguous().movedim(1, -1),
+    }[kind]
+    before = image.clone()
+    faces = found(photos, [(0, 0), (1, 90)])
+    crops, tiles, mask = run("CropFaces", faces=faces, image=image).args
+    assert tiles.dtype == mask.dtype == torch.float32 and tiles.is_contiguous()
+    kept = crops.pixels.clone(), crops.masks.clone(), tiles.clone()
+    restored = run("RestoreCrops", crops=crops, restorer=codeformer, image=tiles.to(image.dtype))[0]
+    result, _ = run("PasteFaces", image=image, crops=crops, restored=restored.to(image.dtype)).args
+    assert result.dtype == torch.float32 and result.shape == image.shape
+    assert torch.equal(image, before)
+    assert all(torch.equal(a, b) for a, b in zip(kept, (crops.pixels, crops.masks, tiles), strict=True))
+
+
+def test_outputs_follow_the_hosts_type(run, comfy, photos, monkeypatch):
+    monkeypatch.setattr(comfy.management, "intermediate_dtype", lambda: torch.float16, raising=False)
+    crops, image, mask = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos.half()).args
+    result, applied = run("PasteFaces", image=photos.half(), crops=crops, restored=image, strength=0.0).args
+    assert {t.dtype for t in (image, mask, result, applied)} == {torch.float16}
+    assert torch.equal(result, photos.half())
+
+
+# Faces from elsewhere
+
+
+def test_boxes_of_core_come_in_three_forms(run, photos):
+    box = {"x": 40, "y": 30, "width": 110, "height": 160, "label": "face", "score": 0.75}
+    for boxes, images in (
+        (box, [0, 1]),
+        ([box], [0, 1]),
+        ([[box]], [0, 1]),
+        ([[], [box]], [1]),
+        ([], []),
+        ([[], []], []),
+    ):
+        faces = run("FacesFromBoxes", image=photos, boxes=boxes)[0]
+        assert [face.image for face in faces.faces] == images, boxes
+        assert faces.photos == ((240, 400), (240, 400))
+    face = run("FacesFromBoxes", image=photos, boxes=box)[0].faces[0]
+    assert face.box == (39.5, 29.5, 149.5, 189.5) and face.score == 0.75 and face.quality is not None
+    # Nothing is seen in these pictures, so a face stands upright in the middle of its box.
+    (x0, y0), (x1, y1) = face.landmarks[:2]
+    assert y0 == pytest.approx(y1, abs=0.2) and (x0 + x1) / 2 == pytest.approx(94.5, abs=0.5) and 35 < x1 - x0 < 60
+
+
+def test_face_landmarks_of_core_become_five_points(run, photos):
+    mesh = torch.full((478, 2), -1e6)  # a point that is taken by mistake shows
+    left = [33, 133, 160, 159, 158, 157, 173, 144, 145, 153, 154, 155, 163, 7, 246, 161]
+    right = [263, 362, 387, 386, 385, 384, 398, 373, 374, 380, 381, 382, 390, 249, 466, 388]
+    for points, middle in ((left, LANDMARKS[0]), (right, LANDMARKS[1])):
+        angle = torch.arange(16) * (2 * torch.pi / 16)
+        mesh[points] = torch.stack([middle[0] + 9 * angle.cos(), middle[1] + 4 * angle.sin()], -1)
+    mesh[1], mesh[61], mesh[291] = (torch.tensor(LANDMARKS[n]) for n in (2, 3, 4))
+    face = {"bbox_xyxy": [40, 30, 150, 190], "landmarks_xy": mesh.numpy(), "score": 0.8, "presence": 1.0}
+    landmarks = {"frames": [[], [face]], "image_size": (240, 400), "connection_sets": {}}
+    faces = run("FacesFromBoxes", image=photos, landmarks=landmarks)[0]
+    assert [(f.image, f.index, f.score) for f in faces.faces] == [(1, 0, 0.8)]
+    assert np.allclose(faces.faces[0].landmarks, LANDMARKS, atol=1e-3)
+    with pytest.raises(ValueError, match="landmarks for 2 images of 400x240, but 1 images of 400x240"):
+        run("FacesFromBoxes", image=photos[:1], landmarks=landmarks)
+
+
+def test_segs_go_out_and_come_back(run, photos):
+    crops = run("CropFaces", faces=found(photos[:1], [(0, 0), (0, 180)]), image=photos[:1], margin=0.1)[0]
+    (height, width), segs = run("FacesToSegs", crops=crops, image=photos[:1])[0]
+    assert (height, width) == (240, 400) and len(segs) == 2
+    for seg in segs:
+        x0, y0, x1, y1 = seg.crop_region
+        assert np.array_equal(seg.cropped_image, photos[:1, y0:y1, x0:x1].numpy())
+        assert (
+            seg.cropped_mask.shape == (y1 - y0, x1 - x0) and 0 <= seg.cropped_mask.min() < seg.cropped_mask.max() <= 1
+        )
+    # The mask lies where Paste would put the face.
+    applied = run("PasteFaces", image=photos[:1], crops=crops, restored=crops.pixels.movedim(1, -1))[1][0]
+    (x0, y0, x1, y1), mask = segs[0].crop_region, segs[0].cropped_mask
+    assert np.abs(mask[:, :150] - applied[y0:y1, x0:x1].numpy()[:, :150]).max() < 0.05
+    theirs = namedtuple("SEG", "cropped_image cropped_mask confidence crop_region bbox label control_net_wrapper")
+    given = ((240, 400), [theirs(None, None, np.float32(0.5), [0, 0, 200, 240], [40, 30, 150, 190], "face", None)])
+    faces = run("SegsToFaces", segs=given, image=photos[:1])[0]
+    assert faces.faces[0].box == (39.5, 29.5, 149.5, 189.5) and faces.faces[0].score == 0.5
+    assert len(run("SegsToFaces", segs=((240, 400), []), image=photos[:1])[0]) == 0
+
+
+# Detection and the whole
+
+
+def test_faces_are_found_and_shown(run, comfy):
+    truth = run("ExamplePhoto", name="two people")[1]
+    output = run("DetectFaces", image=truth, detector="builtin")
+    faces, boxes = output.args
+    assert [face.index for face in faces.faces] == [0, 1] and faces.photos == (tuple(truth.shape[1:3]),)
+    assert all(face.quality.sharpness > 0.5 for face in faces.faces)
+    (left, right), width = boxes[0], truth.shape[2]
+    assert left["x"] + left["width"] / 2 < width / 2 < right["x"] + right["width"] / 2
+    assert abs(left["x"] - faces.faces[0].box[0]) < 1 and left["score"] == faces.faces[0].score
+    files = output.ui.as_dict()["images"]
+    assert len(files) == 1 and (Path(comfy.folder_paths.temp_directory) / files[0]["filename"]).is_file()
+    again = run("FacesFromBoxes", image=truth, boxes=boxes)[0]
+    for a, b in zip(faces.faces, again.faces, strict=True):  # landmarks are found again in the boxes
+        assert np.abs(np.array(a.landmarks) - np.array(b.landmarks)).max() < 3
+    right_only, count = run("SelectFaces", faces=faces, indices="1").args
+    assert count == 1 and right_only.faces == faces.faces[1:] and right_only.photos == faces.photos
+
+
+def test_the_preview_stays_small(run, comfy, monkeypatch):
+    from PIL import Image
+
+    output = run("DetectFaces", image=torch.full((20, 8, 1200, 3), 0.5), detector="builtin")
+    files = output.ui.as_dict()["images"]
+    assert len(files) == 16 and len(output[0].photos) == 20 and output[1] == [[]] * 20
+    assert Image.open(Path(comfy.folder_paths.temp_directory) / files[0]["filename"]).width == 1024
+
+
+def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
+    from resemblance.nodes import restore
+
+    damaged = run("ExamplePhoto", name="woman")[0]
+    grey = torch.full_like(damaged, 0.5)
+    batch = torch.cat([damaged, grey, damaged.flip(2)])
+    monkeypatch.setattr(restore, "CHUNK", 2 * damaged[0, ..., 0].numel())
+    before = batch.clone()
+    image, mask, report = run("RestoreFaces", image=batch, detector="builtin", strength=1.0).args
+    assert torch.equal(batch, before) and image.shape == batch.shape and mask.shape == batch.shape[:3]
+    assert torch.equal(image[mask == 0], batch[mask == 0]) and torch.equal(image[1], grey[0])
+    entries = json.loads(report)
+    assert entries["detector"] == "builtin" and entries["restorer"]["name"] == "Resemblance"
+    assert [e["image"] for e in entries["images"]] == [0, 1, 2]
+    assert [len(e["faces"]) for e in entries["images"]] == [1, 0, 1]
+    assert entries["images"][1]["message"] == "no face found, passed through unchanged"
+    assert entries["images"][0]["faces"][0]["strength"] == 1.0
+    alone = run("RestoreFaces", image=batch[2:], detector="builtin", strength=1.0)
+    assert torch.equal(alone[0], image[2:]) and torch.equal(alone[1], mask[2:])
+
+
+def test_a_sharp_face_is_left_almost_alone_by_default(run):
+    damaged, truth, *_ = run("ExamplePhoto", name="woman").args
+    strengths = []
+    for image in (truth, damaged):
+        restored, _, report = run("RestoreFaces", image=image, detector="builtin").args
+        strengths.append(json.loads(report)["images"][0]["faces"][0]["strength"])
+        assert (restored - image).abs().mean() < 0.1
+    assert strengths[0] < 0.2 and strengths[1] == 1
+
+
+@pytest.mark.parametrize("name", ["woman", "man", "two people"])
+def test_examples_are_what_they_say(run, name):
+    damaged, truth, first, second = run("ExamplePhoto", name=name).args
+    assert damaged.shape == truth.shape and damaged.dtype == torch.float32 and len(damaged) == 1
+    assert 0.01 < (damaged - truth).abs().mean() < 0.15
+    assert first.shape == second.shape and not torch.equal(first, second)
+
+
+def test_the_examples_are_small():
+    assert sum(path.stat().st_size for path in (ROOT / "nodes/examples").iterdir()) < 600_000
+
+
+# Selecting
+
+
+def test_faces_are_selected_by_number_order_and_size(run, photos):
+    from dataclasses import replace
+
+    from resemblance.core.records import FaceQuality, PhotoFaces
+
+    faces = found(photos, [(0, 0), (0, 100), (0, 200), (1, 0), (1, 100)])
+    sides = (50, 90, 70, 30, 110)
+    sharp = (0.9, 0.2, 0.5, 0.5, 0.5)
+    given = PhotoFaces(
+        tuple(
+            replace(face, box=(face.box[0], 30.0, face.box[0] + side, 40.0), quality=FaceQuality(s, 20.0, 0.0))
+            for face, side, s in zip(faces.faces, sides, sharp, strict=True)
+        ),
+        faces.photos,
+    )
+
+    def kept(**settings):
+        chosen, count = run("SelectFaces", faces=given, **settings).args
+        assert count == len(chosen) and chosen.photos == given.photos
+        return [(face.image, face.index) for face in chosen.faces]
+
+    assert kept() == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert kept(indices="1") == [(0, 1), (1, 1)]
+    assert kept(indices=" 0, 2-9") == [(0, 0), (0, 2), (1, 0)]
+    assert kept(order="large-small", indices="0") == [(0, 1), (1, 1)]
+    assert kept(order="large-small", indices="0", max_size=80) == [(0, 2), (1, 0)]
+    assert kept(min_size=60, max_size=100) == [(0, 1), (0, 2)]
+    assert kept(min_sharpness=0.4, max_sharpness=0.6) == [(0, 2), (1, 0), (1, 1)]
+    assert kept(indices="7") == []
+    for wrong in ("a", "1,,2", "3-1", "-1", "1.5"):
+        with pytest.raises(ValueError, match=r"The indices were .*; expected numbers and ranges such as '0, 2-4'"):
+            kept(indices=wrong)
+
+
+# Bad input
+
+
+def test_bad_input_is_named(run, nodes, photos, models_dir):
+    faces = found(photos, [(0, 0), (1, 0)])
+    crops, image, _ = run("CropFaces", faces=faces, image=photos).args
+    empty = torch.zeros(0, 240, 400, 3)
+    paste = {"image": photos, "crops": crops, "restored": image}
+    cases = [
+        ("DetectFaces", {"image": empty}, "empty batch .*connect at least one picture"),
+        ("RestoreFaces", {"image": empty}, "empty batch .*connect at least one picture"),
+        ("RestoreFaces", {"image": torch.zeros(1, 8, 8)}, r"was \(1, 8, 8\); expected an IMAGE"),
+        ("RestoreFaces", {"image": torch.full((1, 64, 64, 3), torch.nan)}, "finite|NaN"),
+        ("CropFaces", {"faces": faces, "image": photos[:1]}, "found in other photographs: 2 of 400x240, but got 1"),
+        ("CropFaces", {"faces": faces, "image": photos[:, :200]}, "2 of 400x240, but got 2 of 400x200"),
+        ("CropFaces", {"faces": faces, "image": photos, "size": 500}, "size was 500; expected a multiple of 64"),
+        ("PasteFaces", paste | {"restored": image[:1]}, "Got 1 pictures as restored for 2 crops; give exactly one"),
+        ("PasteFaces", paste | {"restored": image[:, :400]}, r"expected \(N, 3, side, side\)"),
+        ("PasteFaces", paste | {"restored": image * torch.nan}, "not numbers"),
+        ("PasteFaces", paste | {"image": photos[:1]}, "came from 2 photographs .* but got 1"),
+        (
+            "PasteFaces",
+            paste | {"photo_mask": torch.ones(1, 100, 100)},
+            r"masks of .*\(100, 100\).* for .*\(240, 400\)",
+        ),
+        ("PasteFaces", paste | {"photo_mask": torch.ones(3, 240, 400)}, "Got 3 masks as photo_mask, but 2 are needed"),
+        ("PasteFaces", paste | {"crop_masks": torch.ones(3, 64, 64)}, "Got 3 masks as crop_masks, but 2 are needed"),
+        ("PasteFaces", paste | {"background": photos[:1]}, "Got 1 backgrounds for 2 photographs"),
+        ("RestoreCrops", {"crops": crops, "image": image[:1]}, "Got 1 pictures as image for 2 crops"),
+        ("EncodeTokens", {"crops": crops, "image": image[:1]}, "Got 1 pictures as image for 2 crops"),
+        ("FacesFromBoxes", {"image": photos}, "Got neither of boxes and landmarks; connect exactly one"),
+        ("FacesFromBoxes", {"image": photos, "boxes": [[], [], []]}, "boxes for 3 images, but 2 images"),
+        ("FacesFromBoxes", {"image": photos, "boxes": [[{"x": 1}], []]}, "expected x, y, width and height"),
+        ("FacesFromBoxes", {"image": photos, "landmarks": {"frames": []}}, "connect a FACE_LANDMARKS output"),
+        ("SegsToFaces", {"segs": ((240, 400), []), "image": photos}, "SEGS describe one image, but got a batch of 2"),
+        ("SegsToFaces", {"segs": ((9, 9), []), "image": photos[:1]}, "image of 9x9, but got one of 400x240"),
+        ("FacesToSegs", {"crops": crops, "image": photos}, "SEGS describe one image, but got a batch of 2"),
+        ("ExamplePhoto", {"name": "dog"}, "expected one of woman, man, two people"),
+    ]
+    for name, given, message in cases:
+        with pytest.raises(ValueError, match=message):
+            run(name, **given)
+
+
+def test_a_restorer_without_tokens_is_refused_in_one_sentence(run, photos, codeformer):
+    class Whole:
+        name, fingerprint, licence, network = "GFPGAN", "0" * 16, "", None
+        host = codeformer.host
+
+    crops = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0]
+    with pytest.raises(ValueError, match="'GFPGAN' restores whole faces and has no tokens; expected a restorer with"):
+        run("EncodeTokens", crops=crops, restorer=Whole())
+
+
+# Memory, progress, interrupt
+
+
+def test_networks_are_under_the_hosts_management(run, comfy, codeformer, photos):
+    run("RestoreCrops", crops=run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0], restorer=codeformer)
+    run("DetectFaces", image=photos, detector="builtin")
+    held = [type(loaded.model.model).__name__ for loaded in comfy.management.current_loaded_models]
+    assert "CodeFormer" in held and "FaceDetector" in held
+
+
+def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, photos, monkeypatch):
+    crops = run("CropFaces", faces=found(photos, [(0, 0), (1, 0)]), image=photos)[0]
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    many = photos.repeat(3, 1, 1, 1)
+    crops6 = run("CropFaces", faces=found(many, [(5, 0)]), image=many)[0]
+    calls = []
+
+    def interrupted():
+        calls.append(1)
+        if len(calls) == 5:
+            raise comfy.management.InterruptProcessingException
+
+    monkeypatch.setattr(comfy.management, "throw_exception_if_processing_interrupted", interrupted)
+    for name, given in (
+        ("RestoreCrops", {"crops": crops, "restorer": codeformer}),
+        ("EncodeTokens", {"crops": crops, "restorer": codeformer}),
+        ("DecodeTokens", {"tokens": tokens}),
+        ("RestoreFaces", {"image": many, "detector": "builtin"}),
+        ("DetectFaces", {"image": many, "detector": "builtin"}),
+        ("FacesFromBoxes", {"image": many, "boxes": []}),
+        ("CropFaces", {"faces": found(photos, [(0, n) for n in range(5)]), "image": photos}),
+        ("PasteFaces", {"image": many, "crops": crops6, "restored": crops6.pixels.movedim(1, -1)}),
+    ):
+        calls.clear()
+        with pytest.raises(comfy.management.InterruptProcessingException):
+            run(name, **given)
+        assert len(calls) == 5, name
+
+
+def test_the_bar_moves_per_face_and_step(run, codeformer, photos, monkeypatch):
+    import comfy.utils
+
+    shown = []
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, *_, **__: shown.append(value / total))
+    crops = run("CropFaces", faces=found(photos, [(0, 0), (1, 0), (1, 90)]), image=photos)[0]
+    for _ in range(2):  # the second time, the number of steps is known
+        shown.clear()
+        run("RestoreCrops", crops=crops, restorer=codeformer)
+        assert shown == sorted(shown) and shown[-1] == 1 and len(set(shown)) > 10
+    assert any(0.3 < share < 0.37 for share in shown) and any(0.63 < share < 0.7 for share in shown)
+    shown.clear()
+    run("RestoreFaces", image=photos, detector="builtin")
+    assert shown == sorted(shown) and shown[-1] == 1
+
+
+def test_too_little_memory_halves_the_batch_and_says_so(run, codeformer, photos, monkeypatch, caplog):
+    from resemblance.core import token_restorer
+
+    crops = run("CropFaces", faces=found(photos, [(0, 0), (0, 60), (0, 120), (1, 0), (1, 60)]), image=photos)[0]
+    expected = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    monkeypatch.setattr(token_restorer, "batch_size", lambda device: 4)
+    network, sizes = codeformer.network, []
+    encode = type(network).encode
+
+    def limited(self, faces, *args, **kwargs):
+        sizes.append(len(faces))
+        if len(faces) > 1:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return encode(self, faces, *args, **kwargs)
+
+    monkeypatch.setattr(type(network), "encode", limited)
+    with caplog.at_level(logging.WARNING):
+        tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    assert sizes == [4, 2, 1, 1, 1, 1, 1] and torch.equal(tokens.content, expected.content)
+    assert "going on with 1 faces" in caplog.text
+    assert len(run("RestoreCrops", crops=crops, restorer=codeformer)[0]) == 5

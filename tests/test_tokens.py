@@ -1,0 +1,257 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+from resemblance.core.lookup import adain, look_up
+from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
+from resemblance.core.records import Crops, Face, Lookup
+from resemblance.core.token_restorer import TokenRestorer
+from resemblance.core.tokens import code_use, decode_tokens, encode_tokens, invention_map, restore_tokens
+
+TOP2 = Lookup("top-k", k=2)
+
+
+def crops_of(pixels, margin=0.0):
+    n, size = len(pixels), pixels.shape[-1]
+    points = ((1.0, 1.0), (3.0, 1.0), (2.0, 2.0), (1.0, 3.0), (3.0, 3.0))
+    faces = tuple(Face(0, i, (0, 0, 4, 4), 1.0, points) for i in range(n))
+    affines = torch.eye(2, 3, dtype=torch.float64).expand(n, 2, 3)
+    return Crops(pixels, torch.ones(n, 1, size, size), affines, margin, faces, ((size, size),))
+
+
+@pytest.fixture(scope="module")
+def codeformer(tiny_codeformer):
+    return TokenRestorer(tiny_codeformer, "CodeFormer", "", "0" * 16)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    torch.manual_seed(0)
+    network = ResemblanceNet(RestorerConfig(widths=(8, 8, 8), latent=8, codes=16, dim=32, layers=1, heads=1))
+    for parameter in network.parameters():  # some begin at zero, and would hide what they weigh
+        torch.nn.init.normal_(parameter, std=0.1)
+    return TokenRestorer(network.eval().requires_grad_(False), "Resemblance", "", "0" * 16)
+
+
+@pytest.fixture(scope="module")
+def crops():
+    return crops_of(torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(3)))
+
+
+# Lookup. The expected numbers are worked out by hand.
+
+CODEBOOK = torch.tensor([[1.0, 0.0], [0.0, 1.0], [10.0, 10.0]])
+# Two positions, one above the other. Odds of the three words: 1 : 3 : 0.. and 1 : 1 : 2.
+LOGITS = torch.tensor([[[0.0, math.log(3), -50.0], [0.0, 0.0, math.log(2)]]])
+
+
+def test_nearest_by_hand():
+    codes, confidence = look_up(LOGITS, CODEBOOK, Lookup(), side=2)
+    assert codes.shape == (1, 2, 2, 1) and confidence.shape == (1, 1, 2, 1)
+    assert torch.equal(codes[0, :, :, 0].mT, torch.tensor([[0.0, 1.0], [10.0, 10.0]]))
+    torch.testing.assert_close(confidence.flatten(), torch.tensor([3 / 4, 2 / 4]))
+
+
+def test_top_k_by_hand():
+    codes, confidence = look_up(LOGITS[:, :1], CODEBOOK, TOP2, side=1)
+    torch.testing.assert_close(codes.flatten(), torch.tensor([1 / 4, 3 / 4]))
+    torch.testing.assert_close(confidence.flatten(), torch.tensor([3 / 4]))
+    # temperature 1/2 squares the odds to 1 : 9, temperature 2 takes their root, 1 : 1.732
+    codes, _ = look_up(LOGITS[:, :1], CODEBOOK, Lookup("top-k", k=2, temperature=0.5), side=1)
+    torch.testing.assert_close(codes.flatten(), torch.tensor([0.1, 0.9]))
+    codes, _ = look_up(LOGITS[:, :1], CODEBOOK, Lookup("top-k", k=2, temperature=2), side=1)
+    torch.testing.assert_close(codes.flatten(), torch.tensor([1.0, math.sqrt(3)]) / (1 + math.sqrt(3)))
+
+
+def test_positions_go_row_by_row():
+    logits = torch.full((1, 6, 6), -9.0)
+    logits[0, range(6), range(6)] = 9.0
+    codes, _ = look_up(logits, torch.arange(6.0)[:, None], Lookup(), side=2)
+    assert torch.equal(codes[0, 0], torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]))
+
+
+@pytest.fixture
+def random_lookup():
+    dice = torch.Generator().manual_seed(0)
+    return torch.randn(2, 12, 40, generator=dice), torch.randn(40, 5, generator=dice)
+
+
+@pytest.mark.parametrize("lookup", [Lookup("top-k", k=1), Lookup("top-k", k=4, temperature=1e-30)])
+def test_top_1_and_temperature_0_are_nearest(random_lookup, lookup):
+    for got, expected in zip(
+        look_up(*random_lookup, lookup, side=3), look_up(*random_lookup, Lookup(), side=3), strict=True
+    ):
+        assert torch.equal(got, expected)
+
+
+def test_all_codes_at_high_temperature_are_the_mean(random_lookup):
+    codes, _ = look_up(*random_lookup, Lookup("top-k", k=40, temperature=1e9), side=3)
+    mean = random_lookup[1].mean(0)[None, :, None, None].expand_as(codes)
+    torch.testing.assert_close(codes, mean)
+
+
+@pytest.mark.parametrize("lookup", [Lookup(), Lookup("top-k", k=5)])
+def test_the_order_of_the_codebook_does_not_matter(random_lookup, lookup):
+    logits, codebook = random_lookup
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    for got, expected in zip(
+        look_up(logits[..., order], codebook[order], lookup, side=3),
+        look_up(logits, codebook, lookup, side=3),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, expected)
+
+
+def test_more_codes_than_there_are():
+    with pytest.raises(ValueError, match="k=4, but the codebook has 3 words; set k to 3 or less"):
+        look_up(LOGITS, CODEBOOK, Lookup("top-k", k=4), side=2)
+
+
+def test_adain_by_hand():
+    codes = torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2)  # mean 2, variance (of a sample) 2
+    content = torch.tensor([10.0, 16.0]).reshape(1, 1, 1, 2)  # mean 13, variance 18
+    # so a deviation of 1 becomes one of 3, but for the constant 1e-5 in both variances
+    torch.testing.assert_close(adain(codes, content).flatten(), torch.tensor([10.0, 16.0]), atol=1e-4, rtol=0)
+    flat = adain(torch.ones(1, 1, 2, 2), content)
+    assert torch.equal(flat, torch.full((1, 1, 2, 2), 13.0))
+
+
+# Steps
+
+
+def test_the_steps_are_the_restorer(codeformer, crops):
+    tokens = encode_tokens(crops, codeformer)
+    assert len(tokens) == 2 and tokens.content_weight == 0.5 and tokens.quality_weight == 1
+    assert tokens.content.shape == tokens.quality.shape == (2, 32, 16, 16)
+    assert tokens.logits.shape == (2, 256, 16) and tokens.confidence.shape == (2, 1, 16, 16)
+    assert set(tokens.skips) == {32, 64} and tokens.skips[32].dtype == torch.bfloat16
+    assert tokens.crops is crops and tokens.restorer is codeformer
+    # without encoder features the same numbers; with them, as exact as bfloat16 keeps them
+    assert torch.equal(decode_tokens(restore_tokens(tokens, 0.0)), codeformer.restore(crops.pixels, 0.0))
+    drawn, restored = decode_tokens(tokens), codeformer.restore(crops.pixels)
+    assert (drawn - restored).abs().mean() < 0.02 * restored.std()
+    assert drawn.dtype == torch.float32 and drawn.min() >= 0 and drawn.max() <= 1
+
+
+def test_records_are_not_changed(codeformer, crops):
+    tokens = encode_tokens(crops, codeformer)
+    other = restore_tokens(tokens, 0.25)
+    assert (tokens.content_weight, other.content_weight, other.quality_weight) == (0.5, 0.25, 1)
+    assert other.content is tokens.content and other.skips is tokens.skips
+    assert restore_tokens(other).content_weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [((1.1, 1), "content weight was 1.1"), ((0.5, -0.1), "quality weight was -0.1"), ((math.nan, 1), "content weight")],
+)
+def test_weights_out_of_range(codeformer, crops, weights, message):
+    tokens = encode_tokens(crops_of(crops.pixels[:0]), codeformer)
+    with pytest.raises(ValueError, match=message):
+        restore_tokens(tokens, *weights)
+
+
+def test_adain_can_be_chosen(codeformer, crops):
+    one = crops_of(crops.pixels[:1])
+    default, on, off = (encode_tokens(one, codeformer, Lookup(adain=choice)) for choice in (None, True, False))
+    assert torch.equal(default.quality, on.quality) and not torch.equal(on.quality, off.quality)
+    codes = off.quality[0].flatten(1).mT
+    assert all((codeformer.network.codebook() == code).all(1).any() for code in codes)  # plain words of the codebook
+    torch.testing.assert_close(on.quality.mean((2, 3)), on.content.mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", ["codeformer", "shipped"])
+def test_at_content_0_equal_codes_draw_equal_faces(request, crops, name):
+    restorer = request.getfixturevalue(name)
+    tokens = encode_tokens(crops, restorer, Lookup(adain=False))
+    same = dataclasses.replace(tokens, quality=tokens.quality[:1].expand_as(tokens.quality))
+    first, second = decode_tokens(restore_tokens(same, 0.0))
+    assert torch.equal(first, second)
+    first, second = decode_tokens(restore_tokens(same, 0.5))
+    assert (first - second).abs().max() > 0.01
+
+
+def test_at_quality_0_the_codes_change_nothing(shipped, crops):
+    tokens = encode_tokens(crops, shipped)
+    other = dataclasses.replace(tokens, quality=tokens.quality.flip(1))
+    drawn = [decode_tokens(restore_tokens(t, 0.7, 0.0)) for t in (tokens, other)]
+    assert torch.equal(*drawn)
+    drawn = [decode_tokens(restore_tokens(t, 0.7, 0.5)) for t in (tokens, other)]
+    assert not torch.equal(*drawn)
+
+
+def test_codeformer_refuses_a_quality_weight(codeformer, crops):
+    tokens = encode_tokens(crops_of(crops.pixels[:1]), codeformer)
+    with pytest.raises(ValueError, match="use the built-in restorer"):
+        decode_tokens(restore_tokens(tokens, 0.5, 0.5))
+
+
+def test_crops_with_a_margin_keep_their_geometry(codeformer):
+    pixels = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    crops = crops_of(pixels, margin=0.25)
+    drawn = decode_tokens(encode_tokens(crops, codeformer))
+    assert drawn.shape == pixels.shape
+    # The template fills the middle 1/1.5 of the crop: 16 px on each side are margin, which stays as it was.
+    assert torch.equal(drawn[..., :15, :], pixels[..., :15, :]) and torch.equal(drawn[..., :, 81:], pixels[..., :, 81:])
+    assert (drawn - pixels)[..., 30:60, 30:60].abs().mean() > 0.05
+
+
+def test_no_faces(codeformer, shipped):
+    for restorer in (codeformer, shipped):
+        tokens = encode_tokens(crops_of(torch.zeros(0, 3, 512, 512)), restorer)
+        assert len(tokens) == 0 and tokens.logits.shape[-1] == 16
+        assert decode_tokens(restore_tokens(tokens, 1.0)).shape == (0, 3, 512, 512)
+        assert code_use(tokens).distinct == 0
+
+
+def test_progress_reaches_the_network(codeformer, crops):
+    calls = []
+    tokens = encode_tokens(crops, codeformer, progress=lambda: calls.append(1))
+    encoded = len(calls)
+    decode_tokens(tokens, progress=lambda: calls.append(1))
+    assert encoded > 20 and len(calls) > encoded + 20
+
+
+def test_whole_face_restorers_have_no_tokens(crops):
+    class Whole:
+        name, fingerprint, licence, network = "GFPGAN", "", "", None
+
+        def restore(self, faces, fidelity=None, progress=None):
+            return faces
+
+    with pytest.raises(ValueError, match="'GFPGAN' restores whole faces and has no tokens; expected a restorer with"):
+        encode_tokens(crops, Whole())
+
+
+def test_code_use_by_hand(codeformer):
+    tokens = encode_tokens(crops_of(torch.rand(1, 3, 512, 512)), codeformer)
+    logits = torch.zeros(1, 256, 16)
+    logits[0, :128, 3] = 1  # half of the positions take word 3, a quarter word 5, a quarter word 7
+    logits[0, 128:192, 5] = 1
+    logits[0, 192:, 7] = 1
+    use = code_use(dataclasses.replace(tokens, logits=logits, confidence=torch.tensor([[[[0.2, 0.4]]]])))
+    assert (use.distinct, use.codes) == (3, 16)
+    assert use.perplexity == pytest.approx(2**1.5)  # entropy 1/2 + 2/4 + 2/4 bits
+    assert use.confidence == pytest.approx(0.3)
+
+
+def test_invention_by_hand(codeformer):
+    tokens = encode_tokens(crops_of(torch.rand(1, 3, 768, 768), margin=0.25), codeformer)
+    content = torch.zeros(1, 2, 2, 2)
+    content[:, 0] = 2.0
+    quality = torch.zeros(1, 2, 2, 2)
+    quality[0, :, 0, 0] = torch.tensor([5.0, 0.0])  # the same direction: agrees
+    quality[0, :, 0, 1] = torch.tensor([1.0, 1.0])  # 45 degrees
+    quality[0, :, 1, 0] = torch.tensor([0.0, 1.0])  # 90 degrees
+    quality[0, :, 1, 1] = torch.tensor([-1.0, 0.0])  # the opposite, which is no more than not agreeing
+    tokens = dataclasses.replace(tokens, content=content, quality=quality, content_weight=0.5, quality_weight=0.8)
+    found = invention_map(tokens)
+    assert found.shape == (1, 1, 768, 768)
+    # Near the template's corners, at 128 and 639 px, each place's own value.
+    values = [float(found[0, 0, y, x]) for y in (140, 627) for x in (140, 627)]
+    assert values == pytest.approx([0.8 * 0.5, 0.8 * (1 - 0.5 * math.sqrt(0.5)), 0.8, 0.8], abs=1e-5)
+    assert not found[0, 0, :126].any() and not found[0, 0, :, 642:].any()
+    assert not invention_map(restore_tokens(tokens, 0.5, 0.0)).any()
+    assert (invention_map(restore_tokens(tokens, 0.0))[0, 0, 140:627, 140:627] == 1).all()
+    assert invention_map(encode_tokens(crops_of(torch.rand(0, 3, 64, 64)), codeformer)).shape == (0, 1, 64, 64)

@@ -1,0 +1,152 @@
+"""The parts of training that can be wrong without anyone seeing it."""
+
+import argparse
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips"))):
+    pytest.skip("the train extra is not installed", allow_module_level=True)
+
+from resemblance.core.training import judges, loop, restoration
+from resemblance.core.training.assets import asset
+from resemblance.core.training.codes import code_losses
+from resemblance.core.training.degradation import SEVERITIES, blur_kernel, degrade
+from resemblance.core.training.tokenizer import Tokenizer
+
+
+def face(seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    return small.repeat(32, 0).repeat(32, 1)
+
+
+def test_degradation_is_repeatable_and_grows_with_severity():
+    clean = face()
+    first, again = (degrade(clean, "moderate", np.random.default_rng(3)) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, degrade(clean, "moderate", np.random.default_rng(4)))
+    errors = {
+        name: np.mean(
+            [np.abs(degrade(clean, name, np.random.default_rng(s)) - clean.astype(float)).mean() for s in range(8)]
+        )
+        for name in SEVERITIES
+    }
+    assert errors["light"] < errors["moderate"] < errors["severe"]
+    assert first.shape == clean.shape and first.dtype == np.uint8
+
+
+def test_blur_kernel_has_the_sigma_it_was_asked_for():
+    kernel = blur_kernel(np.random.default_rng(0), (3, 3)).astype(float)
+    x = np.arange(41) - 20
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    assert np.sqrt((kernel.sum(0) * x**2).sum()) == pytest.approx(3, rel=0.01)
+
+
+@pytest.mark.parametrize(("name", "scaled"), [("arcface", True), ("sface", False)])
+def test_rebuilt_recognition_networks_equal_onnxruntime(assets, name, scaled):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(asset(name, assets)), options, providers=["CPUExecutionProvider"])
+    x = torch.rand(1, 3, 112, 112, generator=torch.Generator().manual_seed(0)) * 255
+    x = (x - 127.5) / 127.5 if scaled else x
+    expected = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+    assert np.allclose(judges.OnnxNetwork(asset(name, assets))(x).numpy(), expected, atol=1e-4)
+
+
+def test_recognizer_has_gradients_and_unit_length(assets):
+    recognizer = judges.Recognizer("arcface", assets)
+    x = torch.rand(1, 3, 512, 512, requires_grad=True)
+    embedding = recognizer(x)
+    assert embedding.norm().item() == pytest.approx(1, abs=1e-5)
+    embedding[0, 0].backward()
+    inside = x.grad[0].abs().sum(0)
+    assert inside[200:400, 200:300].sum() > 0
+    assert inside[:40, :40].sum() == 0  # recognition looks at the middle of the template only
+
+
+def test_lpips_is_zero_for_equals_and_grows_with_blur(assets):
+    metric = judges.lpips("alex", assets)
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    slightly, strongly = (torch.nn.functional.avg_pool2d(x, k, 1, k // 2)[..., :64, :64] for k in (3, 7))
+    assert metric(x, x).item() == 0
+    assert 0 < metric(x, slightly).item() < metric(x, strongly).item()
+
+
+def test_pickles_of_anything_but_numbers_are_refused(tmp_path):
+    import pickle
+
+    path = tmp_path / "evil.ckpt"
+    path.write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "ran").encode() + b"'\ntR.")
+    with pytest.raises(pickle.UnpicklingError, match=r"os\.system"), open(path, "rb") as file:
+        judges._NumpyOnly(file).load()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_gate_target_is_the_nearest_mix():
+    h, words = torch.zeros(1, 2, 1, 3), torch.ones(1, 2, 1, 3) * 2
+    clean = torch.tensor([0.5, -1.0, 5.0]).expand(1, 2, 1, 3)
+    assert torch.allclose(
+        restoration.gate_target(h, words, clean), torch.tensor([0.25, 0.0, 1.0]).expand(1, 1, 1, 3), atol=1e-5
+    )
+
+
+def test_kmeans_finds_clusters_and_following_keeps_them():
+    torch.manual_seed(0)
+    tokenizer = Tokenizer()
+    codes, latent = tokenizer.net.embedding.shape
+    centres = torch.randn(codes, latent) * 10
+    flat = centres.repeat(4, 1) + 0.01 * torch.randn(4 * codes, latent)
+    tokenizer.kmeans(flat)
+    distance = torch.cdist(centres, tokenizer.net.embedding).amin(1)
+    assert (distance < 0.1).float().mean() > 0.55  # random starts leave some clusters shared: 1 - 1/e of them are hit
+    words, numbers = tokenizer.nearest(flat[: 8 * 64].T.reshape(1, latent, 8, 64))
+    assert words.shape == (1, latent, 8, 64)
+    tokenizer.follow(words, numbers)
+    assert torch.isfinite(tokenizer.net.embedding).all()
+
+
+def test_perfect_logits_have_no_code_loss():
+    torch.manual_seed(0)
+    net = Tokenizer().net
+    codes = torch.randint(0, 1024, (1, 16))
+    clean = net.embedding[codes].mT.reshape(1, -1, 4, 4)
+    logits = torch.nn.functional.one_hot(codes, 1024) * 100.0
+    value, soft, _ = code_losses(net, clean, logits, clean, codes)
+    assert value.item() == pytest.approx(0, abs=1e-5)
+    assert torch.allclose(soft, clean, atol=1e-4)
+
+
+def test_a_stage_resumes_where_it_stopped(tmp_path):
+    options = loop.arguments("", 1, 0.01).parse_args(["--work", str(tmp_path), "--device", "cpu", "--minutes", "0.01"])
+    torch.manual_seed(0)
+    stage = loop.Stage("toy", torch.nn.Linear(2, 1), options)
+    batches = iter(lambda: torch.randn(4, 2), None)
+    stage.run(batches, lambda batch, part: (stage.module(batch).square().mean(), {}))
+    assert stage.step > 0
+    fresh = loop.Stage("toy", torch.nn.Linear(2, 1), options)
+    assert (fresh.step, fresh.seconds) == (stage.step, stage.seconds)
+    assert torch.equal(fresh.module.weight, stage.module.weight)
+    assert torch.equal(fresh.average.weight, stage.average.weight)
+
+
+def test_a_broken_gradient_stops_the_stage(tmp_path):
+    options: argparse.Namespace = loop.arguments("", 1, 0.01).parse_args(["--work", str(tmp_path), "--device", "cpu"])
+    stage = loop.Stage("toy", torch.nn.Linear(2, 1), options)
+    batches = iter(lambda: torch.full((4, 2), float("nan")), None)
+    with pytest.raises(FloatingPointError, match="toy"):
+        stage.run(batches, lambda batch, part: (stage.module(batch).mean(), {}))
+    assert torch.isfinite(stage.module.weight).all()
+
+
+def test_export_keeps_names_and_says_what_it_was_trained_on(tmp_path):
+    from safetensors import safe_open
+
+    net = Tokenizer().net
+    restoration.export(net, tmp_path / "net.safetensors", "0123456789abcdef")
+    with safe_open(tmp_path / "net.safetensors", "pt") as file:
+        assert set(file.keys()) == set(net.state_dict())
+        assert file.get_tensor("embedding").dtype == torch.float16
+        assert file.metadata()["tokenizer"] == "0123456789abcdef"
