@@ -107,7 +107,8 @@ def restore_photos(
         restorer: what restores an aligned face.
         detect: photographs → faces, such as :func:`.detect.detect_faces` with its options filled in.
         options: default :class:`RestoreOptions`.
-        progress: called between the network's blocks; what it raises stops the work.
+        progress: called between the network's blocks, and for each face that is cropped and each photograph that is
+            pasted into; what it raises stops the work.
         in_place: write into `photos`, for callers that need the original no more.
 
     Raises:
@@ -117,7 +118,7 @@ def restore_photos(
     check_photos(photos)
     _check_finite(photos)
     faces = detect(photos)
-    crops, reports = _crop(photos, faces)
+    crops, reports = _crop(photos, faces, progress)
     treated, chosen = [], []
     for number, (face, quality) in enumerate(zip(crops.faces, measure_quality(crops), strict=True)):
         face = replace(face, quality=quality)
@@ -139,7 +140,13 @@ def restore_photos(
     strengths = [report.strength for report in treated]
     # A list goes through without the copies that a tensor of several photographs costs.
     pixels, masks = paste_faces(
-        list(photos), crops, restored, strength=strengths, scale=options.scale, in_place=in_place
+        list(photos),
+        crops,
+        restored,
+        strength=strengths,
+        scale=options.scale,
+        in_place=in_place,
+        progress=progress,
     )
     reports += [replace(report, seconds=seconds) for report in treated]
     reports.sort(key=lambda report: (report.face.image, report.face.index))
@@ -207,10 +214,10 @@ def strength_for(lost: float) -> float:
     return x * x * (3 - 2 * x)
 
 
-def _crop(photos: Tensor, faces: Sequence[Face]) -> tuple[Crops, list[FaceReport]]:
+def _crop(photos: Tensor, faces: Sequence[Face], progress: Progress | None) -> tuple[Crops, list[FaceReport]]:
     """Crops of all faces whose landmarks lie like a face's, and reports on the others."""
     try:
-        return crop_faces(photos, faces), []
+        return crop_faces(photos, faces, progress=progress), []
     except ValueError:
         pass  # it names one face; which others are bad is found one by one
     good, bad = [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from comfy import model_management
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from .progress import working
 from .sockets import CropsSocket, TokensSocket, crop_pictures, mask_of, restorer_input, schema
 
 OWN = -1.0
+TOKEN_MEMORY = 24 << 20  # [bytes] of one face's tokens: CodeFormer's; the built-in restorer's are less than half
 
 
 class EncodeTokens(io.ComfyNode):
@@ -77,6 +79,7 @@ class EncodeTokens(io.ComfyNode):
         restorer = restorer or models.get_restorer()
         if image is not None:
             crops = with_pixels(crops, crop_pictures(image, crops, "image"))
+        _check_room(crops)
         with working(restorer, len(crops), "encode") as progress:
             return io.NodeOutput(encode_tokens(crops, restorer, Lookup(lookup, k, temperature), progress))
 
@@ -155,3 +158,13 @@ class DecodeTokens(io.ComfyNode):
         """See the class."""
         with working(tokens.restorer, len(tokens), "decode") as progress:
             return io.NodeOutput(tiles_of(decode_tokens(tokens, progress)))
+
+
+def _check_room(crops: Crops) -> None:
+    needed = len(crops) * TOKEN_MEMORY
+    free = model_management.get_free_memory(crops.pixels.device)
+    if needed > free:
+        raise ValueError(
+            f"The tokens of {len(crops)} faces may need {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free; "
+            "use Restore Crops or Restore Faces, which hold no tokens, or give fewer images at a time."
+        )

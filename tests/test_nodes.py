@@ -678,6 +678,15 @@ def test_a_restorer_without_tokens_is_refused_in_one_sentence(run, photos, codef
 # Memory, progress, interrupt
 
 
+def test_tokens_that_would_not_fit_are_refused(run, comfy, codeformer, photos, monkeypatch):
+    crops = run("CropFaces", faces=found(photos, [(0, 0), (1, 0), (1, 90)]), image=photos)[0]
+    monkeypatch.setattr(comfy.management, "get_free_memory", lambda device: 60 << 20)
+    with pytest.raises(ValueError, match=r"tokens of 3 faces may need 0.1 GiB, .*; use Restore Crops or Restore Faces"):
+        run("EncodeTokens", crops=crops, restorer=codeformer)
+    monkeypatch.setattr(comfy.management, "get_free_memory", lambda device: 80 << 20)
+    assert len(run("EncodeTokens", crops=crops, restorer=codeformer)[0]) == 3
+
+
 def test_networks_are_under_the_hosts_management(run, comfy, codeformer, photos):
     run("RestoreCrops", crops=run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0], restorer=codeformer)
     run("DetectFaces", image=photos, detector="builtin")

@@ -47,7 +47,8 @@ SURVEY = """() => {
         for (const link of graph.links.values()) links.push([path, link.origin_id, link.target_id]);
     };
     walk(app.graph, '');
-    return {nodes, links};
+    const alerts = [...document.querySelectorAll('.p-toast-message')].map(e => e.innerText.slice(0, 300));
+    return {nodes, links, alerts};
 }"""
 RUN = """() => new Promise(resolve => {
     for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
@@ -57,12 +58,14 @@ RUN = """() => new Promise(resolve => {
         if (errors && Object.keys(errors).length) resolve({kind: 'refused', detail: errors});
     }).catch(error => resolve({kind: 'refused', detail: String(error)}));
 })"""
+BLUEPRINTS = """() => document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s
+    .get('subgraph').subgraphBlueprints.map(definition => definition.display_name)"""
 # The whole graph on the canvas.
 FIT = """() => {
     const boxes = app.graph.nodes.map(n => [n.pos[0], n.pos[1] - 40, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
     const low = i => Math.min(...boxes.map(b => b[i])), high = i => Math.max(...boxes.map(b => b[i]));
     const view = app.canvas.ds, canvas = app.canvas.canvas;
-    const left = 80, top = 150, edge = 20;  // what lies over the canvas [px]
+    const left = 80, top = 215, edge = 20;  // what lies over the canvas [px]
     view.scale = Math.min(1.25, (canvas.clientWidth - left - edge) / (high(2) - low(0)),
         (canvas.clientHeight - top - edge) / (high(3) - low(1)));
     view.offset[0] = left / view.scale - low(0);
@@ -117,12 +120,16 @@ class Frontend:
         """What the frontend would send to be run."""
         return self.page.evaluate("async () => (await app.graphToPrompt()).output")
 
+    def blueprints(self) -> list[str]:
+        """The subgraphs that the node library offers."""
+        return self.page.evaluate(BLUEPRINTS)
+
     def screenshot(self, path: Path) -> None:
         """A picture of the whole graph."""
         for _ in range(3):
             self.page.keyboard.press("Escape")
         self.page.evaluate(FIT)
-        self.page.wait_for_timeout(800)
+        self.page.wait_for_timeout(2000)
         self.page.screenshot(path=path)
 
     def _heard(self, text: str) -> None:

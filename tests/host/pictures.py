@@ -1,7 +1,8 @@
 """Makes the pictures beside the workflows, by running them in a real ComfyUI and its frontend.
 
-A workflow that a fresh installation can run shows the photograph before and after; one that needs a checkpoint of the
-user's shows its graph. From the project's root, with the test command's environment:
+A workflow that a fresh installation can run shows the photograph before and after, the one taken apart its graph with
+all that was run through it; one that needs a checkpoint of the user's shows its graph alone. From the project's root,
+with the test command's environment:
 
     RESEMBLANCE_ASSETS=.assets .venv/bin/python tests/host/pictures.py [--graphs FOLDER] [NAME ...]
 """
@@ -17,7 +18,9 @@ from host_browser import Frontend, open_frontend
 from host_server import ROOT, Server, find_comfyui
 from PIL import Image
 
-HEIGHT, GRAPH = 400, (1200, 750)  # of the pictures [px]
+HEIGHT = 400  # of the pictures [px]
+CANVAS = (70, 178, 1600, 1000)  # where the graph is on the page [px]
+GRAPH = (1200, 645)
 
 
 def main() -> None:
@@ -52,13 +55,13 @@ def make(path: Path, frontend: Frontend, server: Server, graphs: Path | None) ->
     if graphs:
         graphs.mkdir(parents=True, exist_ok=True)
         Image.open(graph).save(graphs / graph.name)
-    if runs:
+    if runs and path.stem != "taken_apart":
         example = next(node for node in workflow["nodes"] if node["type"] == "ResemblanceExamplePhoto")
         stem = str(example["widgets_values"][0]).replace(" ", "_")
         after = max((server.base / "output").rglob("*.*"), key=lambda file: file.stat().st_mtime_ns)
         picture = side_by_side(Image.open(ROOT / "nodes" / "examples" / f"{stem}_damaged.jpg"), read(after))
     else:
-        picture = Image.open(graph).resize(GRAPH, Image.Resampling.LANCZOS)
+        picture = Image.open(graph).crop(CANVAS).resize(GRAPH, Image.Resampling.LANCZOS)
     picture.convert("RGB").save(path.with_suffix(".jpg"), quality=88)
 
 
