@@ -17,9 +17,8 @@ from . import models
 from .crop import tiles_of
 from .detect import detector_inputs, find_faces
 from .progress import PhotoBar, working
-from .sockets import CropsSocket, crop_pictures, new_output, photos_of, restorer_input, schema
+from .sockets import OWN, CropsSocket, crop_pictures, new_output, or_none, photos_of, restorer_input, schema
 
-OWN = -1.0
 CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
 
 
@@ -32,7 +31,8 @@ def fidelity_input() -> io.Input:
         max=1.0,
         step=0.05,
         tooltip="0 is most restored, 1 closest to the input. Raise it when the person is not recognised, lower it when "
-        "damage shows. Below 0 the restorer's own choice; GFPGAN and its like have none to set. Costs nothing.",
+        "damage shows. Below 0 the restorer's own choice: 1 for the built-in one, 0.5 for CodeFormer; "
+        "GFPGAN and its like have none to set. Costs nothing.",
     )
 
 
@@ -87,7 +87,7 @@ class RestoreCrops(io.ComfyNode):
         restorer = restorer or models.get_restorer()
         if image is not None:
             crops = with_pixels(crops, crop_pictures(image, crops, "image"))
-        options = RestoreOptions(_or_none(fidelity), strength)
+        options = RestoreOptions(or_none(fidelity), strength)
         with working(restorer, len(crops), "restore") as progress:
             restored = restore_aligned(template_view(crops), restorer, options, progress)
         return io.NodeOutput(tiles_of(into_crops(crops, restored)))
@@ -154,7 +154,7 @@ class RestoreFaces(io.ComfyNode):
         """See the class."""
         photos_of(image)  # refuses an empty batch before anything is loaded
         restorer = restorer or models.get_restorer()
-        options = RestoreOptions(_or_none(fidelity), _or_none(strength), min_sharpness)
+        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness)
         count, height, width, _ = image.shape
         pictures, masks = new_output(*image.shape), new_output(count, height, width)
         pictures[..., 3:] = image[..., 3:]
@@ -180,10 +180,6 @@ class RestoreFaces(io.ComfyNode):
             "images": entries,
         }
         return io.NodeOutput(pictures, masks, json.dumps(report, indent=1))
-
-
-def _or_none(value: float) -> float | None:
-    return None if value < 0 else value
 
 
 def _message(faces: list[dict[str, object]]) -> str:

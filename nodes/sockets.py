@@ -25,6 +25,7 @@ BoxesSocket = io.Custom("BOUNDING_BOX")
 LandmarksSocket = io.Custom("FACE_LANDMARKS")
 SegsSocket = io.Custom("SEGS")
 
+OWN = -1.0  # below 0 a weight is left to the restorer, or to the damage: 0.3.75 has no widget that can be empty
 BLANK = 64  # LoadImage gives a mask of zeros of this side for a picture without alpha
 
 
@@ -42,6 +43,11 @@ def restorer_input() -> io.Input:
         optional=True,
         tooltip="From Load Restorer. Leave it unconnected for the built-in restorer, which needs no file.",
     )
+
+
+def or_none(value: float) -> float | None:
+    """A weight from a widget; None where it is left open (below 0)."""
+    return None if value < 0 else value
 
 
 def photos_of(image: Tensor, what: str = "image") -> Tensor:

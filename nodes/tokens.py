@@ -14,9 +14,8 @@ from ..core.tokens import decode_tokens, encode_tokens, invention_map, restore_t
 from . import models
 from .crop import tiles_of
 from .progress import working
-from .sockets import CropsSocket, TokensSocket, crop_pictures, mask_of, restorer_input, schema
+from .sockets import OWN, CropsSocket, TokensSocket, crop_pictures, mask_of, or_none, restorer_input, schema
 
-OWN = -1.0
 TOKEN_MEMORY = 24 << 20  # [bytes] of one face's tokens: CodeFormer's; the built-in restorer's are less than half
 
 
@@ -121,7 +120,8 @@ class RestoreTokens(io.ComfyNode):
                 TokensSocket.Output(display_name="tokens", tooltip="For Decode Tokens."),
                 io.Mask.Output(
                     display_name="invention_map",
-                    tooltip="Where the result comes from the codebook and not from the photograph: white is invented.",
+                    tooltip="Where the code words differ from what the face itself shows, by the weights set: white "
+                    "differs most, and is most likely invented.",
                 ),
             ],
         )
@@ -129,7 +129,7 @@ class RestoreTokens(io.ComfyNode):
     @classmethod
     def execute(cls, tokens: FaceTokens, content: float, quality: float) -> io.NodeOutput:
         """See the class."""
-        tokens = restore_tokens(tokens, None if content < 0 else content, quality)
+        tokens = restore_tokens(tokens, or_none(content), quality)
         invented = invention_map(tokens)
         return io.NodeOutput(tokens, mask_of(invented if len(tokens) else torch.zeros(1, *invented.shape[1:])))
 
