@@ -38,7 +38,7 @@ def check_faces(faces: Tensor) -> None:
     """Raise ValueError unless `faces` is (N,3,512,512), floating point."""
     if faces.ndim != 4 or faces.shape[1:] != (3, TEMPLATE_SIZE, TEMPLATE_SIZE) or not faces.is_floating_point():
         raise ValueError(
-            f"A restorer got {faces.dtype} of shape {tuple(faces.shape)}; expected aligned faces, float, "
+            f"Got {faces.dtype} of shape {tuple(faces.shape)}; expected aligned faces, float, "
             f"(N, 3, {TEMPLATE_SIZE}, {TEMPLATE_SIZE}) in [0, 1]. Crop the faces to the template first."
         )
 

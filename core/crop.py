@@ -142,6 +142,45 @@ def into_crops(crops: Crops, restored: Tensor) -> Tensor:
     return result.clamp(0, 1)
 
 
+def pick_crops(crops: Crops, chosen: Sequence[int]) -> Crops:
+    """Some of the crops, in the order in which they are named."""
+    rows = list(chosen)
+    return replace(
+        crops,
+        pixels=crops.pixels[rows],
+        masks=crops.masks[rows],
+        affines=crops.affines[rows],
+        faces=tuple(crops.faces[row] for row in rows),
+    )
+
+
+def aligned_crops(faces: Tensor) -> Crops:
+    """Faces that are aligned to the template, edge to edge, as crops: each the only face of a photograph of its own.
+
+    Args:
+        faces: (N,3,512,512) float32 in [0,1].
+
+    Raises:
+        ValueError: faces of another size.
+    """
+    if faces.ndim != 4 or faces.shape[1:] != (3, TEMPLATE_SIZE, TEMPLATE_SIZE):
+        raise ValueError(f"Got aligned faces {tuple(faces.shape)}; expected (N, 3, {TEMPLATE_SIZE}, {TEMPLATE_SIZE}).")
+    side = float(TEMPLATE_SIZE)
+    affines = torch.eye(2, 3, dtype=torch.float64).repeat(len(faces), 1, 1)
+    found = tuple(Face(n, 0, (0.0, 0.0, side, side), 1.0, geometry.TEMPLATE) for n in range(len(faces)))
+    masks = face_mask().to(faces.device).expand(len(faces), -1, -1, -1)
+    return Crops(faces, masks, affines, 0.0, found, ((TEMPLATE_SIZE, TEMPLATE_SIZE),) * len(faces))
+
+
+def maps_into_crops(crops: Crops, maps: Tensor) -> Tensor:
+    """Maps (N,K,h,w) over the template, in the crops' own geometry: (N,K,S,S), 0 in the margin."""
+    if not len(crops):
+        return maps.new_zeros(0, maps.shape[1], crops.size, crops.size)
+    maps = F.interpolate(maps, (TEMPLATE_SIZE, TEMPLATE_SIZE), mode="bilinear", align_corners=False)
+    affine = geometry.invert(geometry.to_template(crops.size, crops.margin))
+    return torch.stack([geometry.warp(one, affine, (crops.size, crops.size), "zeros") for one in maps])
+
+
 def check_photos(photos: Tensor | Sequence[Tensor]) -> None:
     """Raise ValueError unless `photos` is (B,3,H,W) or a sequence of (3,H,W), floating point."""
     for photo in photos:

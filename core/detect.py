@@ -32,6 +32,7 @@ LARGEST = 320.0  # [px] larger faces are the overview's business
 SIZE = 3072
 DEPTH = 3  # folders below `models_dir` that are searched: models/insightface/models/buffalo_l is three
 
+Detect = Callable[[Tensor], Sequence[Face]]  # photographs → faces: :func:`detect_faces` with its options filled in
 Folders = Path | str | Sequence[Path | str] | None
 
 
@@ -125,7 +126,7 @@ def available_backends(models_dir: Folders = None) -> tuple[str, ...]:
     return tuple(
         name
         for name in BACKENDS
-        if name not in LIBRARIES or (_installed(name) and _files(LIBRARIES[name][0], models_dir))
+        if name not in LIBRARIES or (_installed(name) and find_files(LIBRARIES[name][0], models_dir))
     )
 
 
@@ -206,7 +207,7 @@ def _load(name: str, models_dir: Folders, device: torch.device | str) -> Detecto
                 f"The detector '{name}' needs the package {name}: run 'pip install {name}', or choose 'builtin'."
             )
         patterns, kind = LIBRARIES[name]
-        files = _files(patterns, models_dir)
+        files = find_files(patterns, models_dir)
         if not files:
             raise FileNotFoundError(
                 f"The detector '{name}' found no {' or '.join(patterns)} in "
@@ -235,7 +236,7 @@ def _folders(models_dir: Folders) -> list[str]:
     return [str(folder) for folder in folders]
 
 
-def _files(patterns: Sequence[str], models_dir: Folders) -> list[Path]:
+def find_files(patterns: Sequence[str], models_dir: Folders) -> list[Path]:
     """Files of these names, in the order of the patterns, then the larger (and better) first."""
     files = []
     for pattern in patterns:

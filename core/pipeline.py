@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .crop import check_photos, crop_faces
-from .geometry import TEMPLATE_SIZE
+from .crop import check_photos, crop_faces, pick_crops, template_view
+from .detect import Detect
+from .guidance import Guidance, Proof, restore_guided
+from .matching import Match, labelled, labels_or_matches
 from .measure import damage, measure_quality
 from .paste import paste_faces
 from .records import Crops, Face
+from .references import Refusal, check_restorer
 from .restorers import Restorer
+from .token_restorer import TokenRestorer
 
 log = logging.getLogger(__name__)
 
-Detect = Callable[[Tensor], Sequence[Face]]
 Progress = Callable[[], None]
 
 # Damage (see :func:`.measure.damage`) up to which a face is left alone, and from which it is restored in full. Medians
@@ -65,12 +68,20 @@ class FaceReport:
         strength: how much of the restored face was blended in; 0 where it was left alone.
         reason: why it was left alone, or None.
         seconds: its share of the time the network took.
+        match: whom it shows and why, where there were references.
+        guided: whether it was restored with references.
+        unused: (source, reason) of its person's photographs that were passed over.
+        proof: what the references did to it, where that was asked for.
     """
 
     face: Face
     strength: float
     reason: str | None
     seconds: float
+    match: Match | None = None
+    guided: bool = False
+    unused: tuple[Refusal, ...] = ()
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +107,7 @@ def restore_photos(
     options: RestoreOptions | None = None,
     progress: Progress | None = None,
     in_place: bool = False,
+    guidance: Guidance | None = None,
 ) -> RestoredPhotos:
     """Restore every face of some photographs.
 
@@ -110,33 +122,38 @@ def restore_photos(
         progress: called between the network's blocks, and for each face that is cropped and each photograph that is
             pasted into; what it raises stops the work.
         in_place: write into `photos`, for callers that need the original no more.
+        guidance: photographs of the people, for the faces that match them. The others are restored as without, and so
+            are all by a restorer without tokens, with a warning.
 
     Raises:
-        ValueError: photographs that are no such tensor or hold NaN, or a restorer that returned NaN.
+        ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, or references that
+            another restorer encoded.
     """
     options = options or RestoreOptions()
     check_photos(photos)
     _check_finite(photos)
     faces = detect(photos)
     crops, reports = _crop(photos, faces, progress)
+    matches = _match(crops, restorer, guidance)
     treated, chosen = [], []
-    for number, (face, quality) in enumerate(zip(crops.faces, measure_quality(crops), strict=True)):
+    for number, (face, quality, match) in enumerate(zip(crops.faces, measure_quality(crops), matches, strict=True)):
         face = replace(face, quality=quality)
+        if match:
+            face = labelled(face, match)
         strength = strength_for(damage(quality)) if options.strength is None else options.strength
         if quality.sharpness < options.min_sharpness:
             reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
-            reports.append(FaceReport(face, 0.0, reason, 0.0))
+            reports.append(FaceReport(face, 0.0, reason, 0.0, match))
         elif strength == 0:
             reason = f"it is sharp (damage {damage(quality):.2f})" if options.strength is None else "strength is 0"
-            reports.append(FaceReport(face, 0.0, reason, 0.0))
+            reports.append(FaceReport(face, 0.0, reason, 0.0, match))
         else:
-            treated.append(FaceReport(face, strength, None, 0.0))
+            treated.append(FaceReport(face, strength, None, 0.0, match))
             chosen.append(number)
     if len(chosen) < len(crops):
-        crops = _pick(crops, chosen)
-    started = time.perf_counter()
-    restored = _restore(crops.pixels, restorer, options.fidelity, progress)
-    seconds = (time.perf_counter() - started) / max(1, len(crops))
+        crops = pick_crops(crops, chosen)
+    crops = replace(crops, faces=tuple(report.face for report in treated))
+    restored, treated = _restore_all(crops, treated, restorer, options.fidelity, guidance, progress)
     strengths = [report.strength for report in treated]
     # A list goes through without the copies that a tensor of several photographs costs.
     pixels, masks = paste_faces(
@@ -148,38 +165,90 @@ def restore_photos(
         in_place=in_place,
         progress=progress,
     )
-    reports += [replace(report, seconds=seconds) for report in treated]
+    reports += treated
     reports.sort(key=lambda report: (report.face.image, report.face.index))
     return RestoredPhotos(_together(pixels), _together(masks), tuple(reports))
 
 
-def restore_aligned(
-    faces: Tensor, restorer: Restorer, options: RestoreOptions | None = None, progress: Progress | None = None
-) -> Tensor:
-    """Restore pictures that are faces aligned to the template, edge to edge.
+def restore_crops(
+    crops: Crops,
+    restorer: Restorer,
+    options: RestoreOptions | None = None,
+    progress: Progress | None = None,
+    guidance: Guidance | None = None,
+) -> tuple[Tensor, tuple[FaceReport, ...]]:
+    """Restore the template's view of each crop.
 
     Args:
-        faces: (N,3,512,512) float32 in [0,1], N of 0 or more.
+        crops: aligned faces. Where one carries a label (:attr:`.records.Face.person`), all labels hold; else they are
+            matched.
         restorer: what restores them.
         options: fidelity and strength are used; a strength of None is 1.
-        progress: as in :func:`restore_photos`.
+        progress, guidance: as in :func:`restore_photos`.
 
     Returns:
-        (N,3,512,512) float32 in [0,1], on the faces' device.
+        (N,3,512,512) float32 in [0,1], on the crops' device, and what happened to each.
 
     Raises:
-        ValueError: faces of another size, or that hold NaN, or a restorer that returned NaN.
+        ValueError: as :func:`restore_photos`.
     """
     options = options or RestoreOptions()
-    if faces.ndim != 4 or faces.shape[1:] != (3, TEMPLATE_SIZE, TEMPLATE_SIZE):
-        raise ValueError(f"Got aligned faces {tuple(faces.shape)}; expected (N, 3, {TEMPLATE_SIZE}, {TEMPLATE_SIZE}).")
-    _check_finite(faces)
-    restored = _restore(faces, restorer, options.fidelity, progress)
-    return restored if options.strength is None else torch.lerp(faces, restored, options.strength)
+    _check_finite(crops.pixels)
+    strength = 1.0 if options.strength is None else options.strength
+    matches = _match(crops, restorer, guidance)
+    faces = tuple(labelled(f, match) if match else f for f, match in zip(crops.faces, matches, strict=True))
+    reports = [FaceReport(face, strength, None, 0.0, match) for face, match in zip(faces, matches, strict=True)]
+    crops = replace(crops, faces=faces)
+    restored, reports = _restore_all(crops, reports, restorer, options.fidelity, guidance, progress)
+    if options.strength is not None:
+        restored = torch.lerp(template_view(crops), restored, options.strength)
+    return restored, tuple(reports)
+
+
+def _match(crops: Crops, restorer: Restorer, guidance: Guidance | None) -> Sequence[Match | None]:
+    """Whom each face shows, where references are to be used."""
+    if not guidance:
+        return [None] * len(crops)
+    if not isinstance(restorer, TokenRestorer):
+        log.warning("'%s' restores whole faces and cannot read references: it goes on without them.", restorer.name)
+        return [Match(None, None, f"{restorer.name} cannot read references")] * len(crops)
+    check_restorer(guidance.references, restorer)
+    return labels_or_matches(crops, guidance.references, guidance.embedder, guidance.threshold, guidance.manual)
+
+
+def _restore_all(
+    crops: Crops,
+    reports: list[FaceReport],
+    restorer: Restorer,
+    fidelity: float | None,
+    guidance: Guidance | None,
+    progress: Progress | None,
+) -> tuple[Tensor, list[FaceReport]]:
+    """The template of each crop restored: with references the faces that name a person, as ever the others."""
+    started = time.perf_counter()
+    faces, reports = template_view(crops), list(reports)
+    result = torch.empty_like(faces)
+    blind = list(range(len(crops)))
+    if guidance and guidance.strength > 0 and isinstance(restorer, TokenRestorer):
+        named = [n for n in blind if crops.faces[n].person]
+        for start in range(0, len(named), BATCH):
+            part = named[start : start + BATCH]
+            people, strengths = [crops.faces[n].person for n in part], [reports[n].strength for n in part]
+            guided = restore_guided(pick_crops(crops, part), restorer, people, guidance, fidelity, strengths, progress)
+            for n, one in zip(part, guided, strict=True):
+                given = one.face is not None
+                reports[n] = replace(reports[n], guided=given, unused=one.unused, proof=one.proof)
+                if one.face is not None:
+                    result[n] = _checked(one.face[None], faces[n, None], restorer.name)[0]
+                    blind.remove(n)
+    if blind:
+        result[blind] = _restore(faces[blind] if len(blind) < len(faces) else faces, restorer, fidelity, progress)
+    seconds = (time.perf_counter() - started) / max(1, len(crops))
+    return result, [replace(report, seconds=seconds) for report in reports]
 
 
 def _restore(faces: Tensor, restorer: Restorer, fidelity: float | None, progress: Progress | None) -> Tensor:
-    """Faces through the restorer, as many at a time as the device takes; a grey face stays grey."""
+    """Faces through the restorer, as many at a time as the device takes."""
     result = torch.empty_like(faces)
     start, batch = 0, BATCH
     while start < len(faces):
@@ -192,14 +261,19 @@ def _restore(faces: Tensor, restorer: Restorer, fidelity: float | None, progress
             batch //= 2
             log.warning("The device's memory is too small: going on with %d faces at once.", batch)
             continue
-        if not bool(torch.isfinite(restored).all()):
-            raise ValueError(f"{restorer.name} returned NaN; expected a face. Nothing was pasted; run it in float32.")
-        restored = restored.clamp(0, 1).to(part)
-        grey = (part == part[:, :1]).flatten(1).all(1)
-        restored[grey] = restored[grey].mean(1, keepdim=True)
-        result[start : start + batch] = restored
+        result[start : start + batch] = _checked(restored, part, restorer.name)
         start += batch
     return result
+
+
+def _checked(restored: Tensor, faces: Tensor, name: str) -> Tensor:
+    """What a restorer made of faces, unless it is NaN; a grey face stays grey."""
+    if not bool(torch.isfinite(restored).all()):
+        raise ValueError(f"{name} returned NaN; expected a face. Nothing was pasted; run it in float32.")
+    restored = restored.clamp(0, 1).to(faces)
+    grey = (faces == faces[:, :1]).flatten(1).all(1)
+    restored[grey] = restored[grey].mean(1, keepdim=True)
+    return restored
 
 
 def _check_finite(pictures: Tensor) -> None:
@@ -229,16 +303,6 @@ def _crop(photos: Tensor, faces: Sequence[Face], progress: Progress | None) -> t
             log.warning("%s It is left alone.", error)
             bad.append(FaceReport(face, 0.0, str(error), 0.0))
     return crop_faces(photos, good), bad
-
-
-def _pick(crops: Crops, chosen: list[int]) -> Crops:
-    return replace(
-        crops,
-        pixels=crops.pixels[chosen],
-        masks=crops.masks[chosen],
-        affines=crops.affines[chosen],
-        faces=tuple(crops.faces[n] for n in chosen),
-    )
 
 
 def _together(pictures: Tensor | list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Faces drawn on their photograph: box, number and points."""
+"""Faces to look at: drawn on their photograph with box, number and points, or side by side."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .records import Face
 
 # Hues that stay apart for most colour-blind eyes (Okabe and Ito), bright enough for black text.
 COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))
+GREY = (128, 128, 128)
+PAD = 3  # px around a text
 
 
 def draw_faces(photo: Tensor, faces: Sequence[Face], max_side: int = 1024) -> Tensor:
@@ -26,8 +28,7 @@ def draw_faces(photo: Tensor, faces: Sequence[Face], max_side: int = 1024) -> Te
     Returns:
         (3,h,w) float32 in [0,1], on the CPU.
     """
-    pixels = (photo.detach().float().cpu().nan_to_num(0).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = _image(photo)
     scale = min(1.0, max_side / max(image.size))
     if scale < 1:
         image = image.resize(
@@ -44,6 +45,36 @@ def draw_faces(photo: Tensor, faces: Sequence[Face], max_side: int = 1024) -> Te
             x, y = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
         _label(draw, str(face.index), x0, y0, y1, image.size, colour)
+    return _tensor(image)
+
+
+def draw_rows(rows: Sequence[Sequence[tuple[Tensor, str]]], side: int = 256) -> Tensor:
+    """Draw pictures in rows, each with a few words on it.
+
+    Args:
+        rows: of pictures (3,S,S) RGB in [0,1] with their words; none give one grey tile.
+        side: of each as it is drawn [px].
+
+    Returns:
+        (3,h,w) float32 in [0,1], on the CPU; grey where a row is shorter than the others.
+    """
+    columns = max((len(row) for row in rows), default=1)
+    sheet = Image.new("RGB", (columns * side, max(1, len(rows)) * side), GREY)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=side / 16)
+    for y, row in enumerate(rows):
+        for x, (picture, words) in enumerate(row):
+            sheet.paste(_image(picture).resize((side, side), Image.Resampling.BOX), (x * side, y * side))
+            _write(draw, words, x * side, y * side, font, COLOURS[0])
+    return _tensor(sheet)
+
+
+def _image(picture: Tensor) -> Image.Image:
+    pixels = (picture.detach().float().cpu().nan_to_num(0).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
 
 
@@ -59,8 +90,21 @@ def _label(
     """The number in black on the face's colour, on top of the box, or inside it where there is no room above."""
     font = ImageFont.load_default(size=float(np.clip((y1 - y0) / 4, max(size) / 64, max(size) / 24).clip(min=9)))
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    width, height = right - left + 6, bottom - top + 6
+    width, height = right - left + 2 * PAD, bottom - top + 2 * PAD
     x = min(max(x0, 0), max(size[0] - width, 0))
     y = y0 - height if y0 >= height else min(max(y0, 0), max(size[1] - height, 0))
-    draw.rectangle((x, y, x + width, y + height), fill=colour)
-    draw.text((x + 3 - left, y + 3 - top), text, fill=(0, 0, 0), font=font)
+    _write(draw, text, x, y, font, colour)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    x: float,
+    y: float,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    colour: tuple[int, int, int],
+) -> None:
+    """Text in black on a patch of colour, whose upper left corner is given."""
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    draw.rectangle((x, y, x + right - left + 2 * PAD, y + bottom - top + 2 * PAD), fill=colour)
+    draw.text((x + PAD - left, y + PAD - top), text, fill=(0, 0, 0), font=font)

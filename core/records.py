@@ -40,7 +40,9 @@ class Face:
         score: 0 to 1, how sure the detector was.
         landmarks: left eye, right eye, nose tip, left and right corner of the mouth, as seen in the picture [px].
         quality: what was measured, or None where nothing was.
-        person: name of the person it was matched to.
+        person: name of the person it was matched to; empty where it was matched to nobody, None where nothing was
+            matched.
+        by_hand: whether the person was named by hand: embeddings are then not asked.
         track: number of the video track it belongs to.
     """
 
@@ -51,6 +53,7 @@ class Face:
     landmarks: Points
     quality: FaceQuality | None = None
     person: str | None = None
+    by_hand: bool = False
     track: int | None = None
 
 
@@ -159,3 +162,50 @@ class FaceTokens:
 
     def __len__(self) -> int:
         return len(self.content)
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Good photographs of one person, encoded once and used for every face and frame.
+
+    Attributes:
+        name: of the person.
+        faces: (R,3,512,512) float32 RGB in [0,1], aligned to the template.
+        content: (R,C,h,w) the restorer's latent of them.
+        quality: (R,C,h,w) the code words looked up for them.
+        skips: {side in px: (R,C,r,r)} the restorer's encoder features, bfloat16, without the pictures themselves.
+        identity: (R,D) unit float32, the built-in embedder's: what the transfer network reads.
+        embeddings: (R,E) unit float32, of the embedder that faces are matched by.
+        weights: how much each photograph counts, above 0.
+        sources: what each photograph is called in reports.
+    """
+
+    name: str
+    faces: Tensor
+    content: Tensor
+    quality: Tensor
+    skips: dict[int, Tensor] = field(repr=False)
+    identity: Tensor
+    embeddings: Tensor
+    weights: tuple[float, ...]
+    sources: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The people whose photographs are at hand.
+
+    Attributes:
+        people: each with one photograph or more.
+        restorer: fingerprint of the restorer that encoded them; another one cannot read them.
+        embedder: name of the embedder that made their embeddings.
+        refused: (source, reason) of photographs that are not used.
+    """
+
+    people: tuple[Person, ...]
+    restorer: str
+    embedder: str
+    refused: tuple[tuple[str, str], ...] = ()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from .guidance import Proof
+from .matching import Match
 from .pipeline import FaceReport
-from .records import Face
+from .records import Face, References
+from .references import Refusal
 
 
 def face_record(face: Face) -> dict[str, object]:
@@ -23,8 +28,49 @@ def face_record(face: Face) -> dict[str, object]:
 
 def restored_record(report: FaceReport) -> dict[str, object]:
     """A face and what happened to it."""
-    return face_record(report.face) | {
+    record = face_record(report.face) | {
         "strength": round(report.strength, 3),
         "left_alone": report.reason,
         "seconds": round(report.seconds, 3),
     }
+    if report.match:
+        record["person"] = report.match.person
+        record["match"] = match_record(report.match)
+        record["with_references"] = report.guided
+        record["unused_references"] = refused_records(report.unused)
+    if report.proof:
+        record |= proof_record(report.proof)
+    return record
+
+
+def match_record(match: Match) -> dict[str, object]:
+    """How well a face matched, and why it did or did not."""
+    return {"score": None if match.score is None else round(match.score, 3), "reason": match.reason}
+
+
+def proof_record(proof: Proof) -> dict[str, object]:
+    """What references did to a face, in numbers."""
+    return {
+        "identity_to_references": {
+            "before": round(proof.before, 3),
+            "restored_without": round(proof.blind, 3),
+            "restored_with": round(proof.after, 3),
+        },
+        "taken": {source: round(share, 3) for source, share in proof.taken},
+        "invented": round(proof.invented, 3),
+    }
+
+
+def references_record(references: References) -> dict[str, object]:
+    """Who is in the references, and which photographs are not used."""
+    return {
+        "restorer": references.restorer,
+        "embedder": references.embedder,
+        "people": {person.name: list(person.sources) for person in references.people},
+        "refused": refused_records(references.refused),
+    }
+
+
+def refused_records(refused: Iterable[Refusal]) -> list[dict[str, str]]:
+    """Photographs that are not used, and why."""
+    return [{"photograph": source, "reason": reason} for source, reason in refused]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from .checkpoints import Checkpoint, fingerprint, inspect, read
@@ -20,12 +21,14 @@ from .foreign import OnnxRestorer, SpandrelRestorer
 from .geometry import TEMPLATE_SIZE
 from .models.codeformer import CodeFormer, config_from_state
 from .models.restorer import ResemblanceNet, RestorerConfig
+from .models.transfer import TransferNet
 from .token_restorer import TokenRestorer
 
 Progress = Callable[[], None]
 SMALLEST_ONNX = 20 << 20  # [bytes] smaller ones are face detectors and the like
 OTHER_SIDES = re.compile(r"(?<!\d)(128|256|1024|2048)(?!\d)")  # GPEN-BFR-1024.onnx and its kin
 BUILTIN = Path(__file__).parent / "weights" / "restorer.safetensors"
+TRANSFER = BUILTIN.with_name("transfer.safetensors")
 
 
 class Restorer(Protocol):
@@ -101,7 +104,28 @@ def _load_resemblance(
 ) -> Restorer:
     with torch.device("meta"):  # no time goes into random weights that are replaced at once
         network = ResemblanceNet(RestorerConfig.from_state(state))
-    return _token_restorer(family, state, network, device, dtype)
+    restorer = _token_restorer(family, state, network, device, dtype)
+    attach_transfer(restorer, network)
+    return restorer
+
+
+def attach_transfer(restorer: Restorer, network: ResemblanceNet, path: Path = TRANSFER) -> None:
+    """Give a restorer the part that reads references, where the weights in `path` were trained on this very restorer.
+
+    Raises:
+        OSError, ValueError: the file is damaged.
+    """
+    if not path.is_file():
+        return
+    with safe_open(path, "pt") as file:
+        trained_on = (file.metadata() or {}).get("restorer")
+    if trained_on != restorer.fingerprint:
+        return
+    like = next(network.parameters())
+    transfer = TransferNet()
+    transfer.load_state_dict(read(path))
+    transfer.eval().requires_grad_(False).to(like.device, like.dtype)
+    network.transfer = transfer.to(memory_format=torch.channels_last) if like.dtype == torch.bfloat16 else transfer
 
 
 def _load_codeformer(

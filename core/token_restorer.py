@@ -5,7 +5,8 @@ One class serves every such network (CodeFormer and ours), through the few steps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 from .batches import batch_size, check_faces, face_batches, in_batches
 from .geometry import TEMPLATE_SIZE
 from .lookup import adain, look_up
-from .records import FaceTokens, Lookup
+from .models.fusion import STYLES
+from .models.transfer import Photographs, TransferGuide, TransferNet
+from .records import FaceTokens, Lookup, Person
 
 Progress = Callable[[], None]
 
@@ -117,10 +120,103 @@ class TokenRestorer:
 
         def drawn(part: slice) -> Tensor:
             skips = {side: x[part] for side, x in tokens.skips.items()}
-            return self._draw(tokens.content[part], tokens.quality[part], skips, *weights, progress).to(device)
+            guide = self._guide(tokens, part)
+            return self._draw(tokens.content[part], tokens.quality[part], skips, *weights, progress, guide).to(device)
 
         none = torch.empty(0, 3, TEMPLATE_SIZE, TEMPLATE_SIZE, device=device)
         return torch.cat([none, *in_batches(len(tokens), batch_size(self._like.device), drawn)])
+
+    @property
+    def transfers(self) -> bool:
+        """Whether the network itself takes texture from references."""
+        return self._transfer is not None
+
+    @torch.no_grad()
+    def transfer(
+        self,
+        tokens: FaceTokens,
+        people: Sequence[Person | None],
+        strength: float = 1.0,
+        identity: Sequence[Tensor | None] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[FaceTokens, list[Tensor]]:
+        """Look for each face in the photographs of its person.
+
+        Args:
+            tokens: N faces that this restorer encoded.
+            people: for each face whose photographs to take from; None leaves the face as it is.
+            strength: 0 to 1.
+            identity: for each face what the built-in embedder says of it, (D,): where it disagrees with the
+                photographs, less is taken. None takes the person for the right one.
+            progress: called for each face.
+
+        Returns:
+            Tokens with `transfer` and `style` set, and for each face (R,h,w) in [0,1], how much of each place is taken
+            from each photograph; R is 0 for a face without a person.
+
+        Raises:
+            ValueError: the network has no part that transfers.
+        """
+        if self._transfer is None:
+            raise ValueError(f"'{self.name}' has no weights that read references; borrow code words instead.")
+        net, like, device = self._transfer, self._like, tokens.content.device
+        parts, attribution = [], []
+        for n, person in enumerate(people):
+            if person is None:
+                attribution.append(tokens.content.new_zeros(0, *tokens.content.shape[-2:]))
+                continue
+            one = slice(n, n + 1)
+            own = identity[n] if identity else None
+            photographs = Photographs(
+                person.faces[None].to(like.device),
+                person.content[None].to(like.device),
+                {side: x[None].to(like.device) for side, x in person.skips.items()},
+                person.identity[None].to(like.device),
+                torch.tensor([person.weights], device=like.device),
+            )
+            found = net.find(
+                tokens.content[one].to(like),
+                tokens.quality[one].to(like),
+                {side: x[one].to(like.device) for side, x in tokens.skips.items()},
+                photographs,
+                self._steps.codebook(),
+                self.network.encoder,  # type: ignore[arg-type]
+                None if own is None else own[None].to(like.device),
+                strength,
+            )
+            gate = found.transfer[found.shares.shape[-1]][:, -1:].float()
+            attribution.append((found.shares * gate)[0].to(device))
+            kept = {
+                side: x.to(device, x.dtype if side == TEMPLATE_SIZE else torch.bfloat16)
+                for side, x in found.transfer.items()
+            }
+            parts.append((n, kept, found.style.float().to(device)))
+            if progress:
+                progress()
+        if not parts:
+            return tokens, attribution
+        transfer = {side: x.new_zeros(len(tokens), *x.shape[1:]) for side, x in parts[0][1].items()}
+        style = parts[0][2].new_zeros(len(tokens), STYLES, parts[0][2].shape[-1])
+        for n, kept, codes in parts:
+            style[n] = codes[0]
+            for side, x in kept.items():
+                transfer[side][n] = x[0]
+        return replace(tokens, transfer=transfer, style=style), attribution
+
+    @property
+    def _transfer(self) -> TransferNet | None:
+        return getattr(self.network, "transfer", None)
+
+    def _guide(self, tokens: FaceTokens, part: slice) -> TransferGuide | None:
+        """What guides the drawing of some faces; None where no reference gives them anything."""
+        if tokens.transfer is None or tokens.style is None or self._transfer is None:
+            return None
+        coarsest = tokens.transfer[min(tokens.transfer)][part]
+        if not bool(coarsest[:, -1:].any()):
+            return None
+        device = self._like.device
+        transfer = {side: x[part].to(device) for side, x in tokens.transfer.items()}
+        return TransferGuide(self._transfer, transfer, tokens.style[part].to(device))
 
     @property
     def _like(self) -> Tensor:
@@ -145,8 +241,13 @@ class TokenRestorer:
         content_weight: float,
         quality_weight: float,
         progress: Progress | None,
+        guide: TransferGuide | None = None,
     ) -> Tensor:
         like = self._like
         skips = {side: x.to(like.device) for side, x in skips.items()}
-        faces = self._steps.decode(content.to(like), quality.to(like), skips, content_weight, quality_weight, progress)
+        # Only networks that transfer know of guides.
+        more = {"guide": guide} if guide else {}
+        faces = self._steps.decode(
+            content.to(like), quality.to(like), skips, content_weight, quality_weight, progress, **more
+        )
         return faces.float().clamp(0, 1)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .crop import into_crops, template_view
-from .geometry import TEMPLATE_SIZE, invert, to_template, warp
+from .crop import into_crops, maps_into_crops, template_view
 from .records import Crops, FaceTokens, Lookup
 from .restorers import Restorer
 from .token_restorer import TokenRestorer
@@ -92,24 +91,23 @@ def decode_tokens(tokens: FaceTokens, progress: Progress | None = None) -> Tenso
 
 
 def invention_map(tokens: FaceTokens) -> Tensor:
-    """Where the faces that will be drawn come from the codebook rather than from the photograph.
+    """Where the faces that will be drawn come from the codebook, neither from the photograph nor from a reference.
 
-    Ours: quality_weight · (1 - content_weight · a), where a is how far the code words agree with what was encoded at
-    the same place: the cosine of the two latents, no less than 0. It is 0 where nothing is taken from the codebook,
-    and 1 where nothing of the photograph is left.
+    Ours: quality_weight · (1 - content_weight · sqrt(a·p)) · (1 - g). There a is how far the code words agree with
+    what was encoded at the same place (the cosine of the two latents, no less than 0), p the probability of the code
+    that was taken, and g the gate of the transfer (0 without references): what was looked up with low confidence counts
+    as invented, what a reference gave does not. It is 0 where nothing is taken from the codebook, and at content weight
+    0 it is 1 but where references gave something.
 
     Returns:
         (N,1,S,S) float32 in [0,1] in the crops' own geometry; 0 in the margin, which is the photograph's.
     """
-    crops = tokens.crops
     agree = F.cosine_similarity(tokens.content.float(), tokens.quality.float(), dim=1).clamp_min(0)[:, None]
-    share = tokens.quality_weight * (1 - tokens.content_weight * agree)
-    side = (TEMPLATE_SIZE, TEMPLATE_SIZE)
-    if not len(tokens):
-        return share.new_zeros(0, 1, crops.size, crops.size)
-    share = F.interpolate(share, side, mode="bilinear", align_corners=False)
-    affine = invert(to_template(crops.size, crops.margin))
-    return torch.stack([warp(one, affine, (crops.size, crops.size), "zeros") for one in share]).clamp(0, 1)
+    seen = (agree * tokens.confidence.to(agree)).sqrt()
+    share = tokens.quality_weight * (1 - tokens.content_weight * seen)
+    if tokens.transfer is not None:
+        share = share * (1 - tokens.transfer[share.shape[-1]][:, -1:].to(share))
+    return maps_into_crops(tokens.crops, share).clamp(0, 1)
 
 
 def code_use(tokens: FaceTokens) -> CodeUse:

@@ -11,11 +11,11 @@ from .sockets import image_of, schema
 
 FOLDER = Path(__file__).parent / "examples"
 NAMES = ("woman", "man", "two people")
-PARTS = ("damaged", "truth", "reference_1", "reference_2")
+PARTS = ("damaged", "truth", "reference_1", "reference_2", "reference_3")
 
 
 class ExamplePhoto(io.ComfyNode):
-    """A damaged photograph, what it was, and two more of the same people."""
+    """A damaged photograph, what it was, and three more of the same people."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -33,6 +33,7 @@ class ExamplePhoto(io.ComfyNode):
                 io.Image.Output(display_name="truth", tooltip="The same photograph undamaged, to compare with."),
                 io.Image.Output(display_name="reference_1", tooltip="Another photograph of the (first) person."),
                 io.Image.Output(display_name="reference_2", tooltip="Another one; of two people, the second person's."),
+                io.Image.Output(display_name="reference_3", tooltip="A third one; of two people, one with both."),
             ],
         )
 

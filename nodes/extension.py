@@ -5,15 +5,18 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .boxes import FacesFromBoxes
+from .compare import CompareIdentity
 from .crop import CropFaces
 from .detect import DetectFaces
 from .example import ExamplePhoto
 from .load import LoadRestorer
 from .paste import PasteFaces
+from .references import EncodeReferences, MatchReferences
 from .restore import RestoreCrops, RestoreFaces
 from .segs import FacesToSegs, SegsToFaces
 from .select import SelectFaces
 from .tokens import DecodeTokens, EncodeTokens, RestoreTokens
+from .transfer import TransferTexture
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     RestoreFaces,
@@ -22,12 +25,16 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     FacesFromBoxes,
     SegsToFaces,
     SelectFaces,
+    EncodeReferences,
+    MatchReferences,
     CropFaces,
     RestoreCrops,
     EncodeTokens,
+    TransferTexture,
     RestoreTokens,
     DecodeTokens,
     PasteFaces,
+    CompareIdentity,
     FacesToSegs,
     ExamplePhoto,
 )

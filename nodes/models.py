@@ -19,17 +19,19 @@ from torch import nn
 
 from ..core import restorers
 from ..core.batches import batch_size
-from ..core.detect import BACKENDS, Detector, available_backends, load_detector
+from ..core.detect import BACKENDS, Detector, available_backends, find_files, load_detector
+from ..core.identity import FILES, Embedder, load_embedder
 from ..core.restorers import Restorer, can_load, load_restorer
 from ..core.token_restorer import TokenRestorer
 
 BUILT_IN = "built-in"
 EXTENSIONS = {".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx"}
 RESTORERS = ("facerestore_models", "face_restore")
-DETECTORS = ("insightface", "facexlib", "facedetection", "facerestore_models", "face_restore")
+LIBRARIES = ("insightface", "facexlib", "facedetection", "facerestore_models", "face_restore")
 # What a network needs beside its weights. CodeFormer's decoder holds some ten maps of 64 channels at 512 px.
 FACE_MEMORY = 768 << 20
 PHOTO_MEMORY = 1 << 30
+EMBEDDING_MEMORY = 256 << 20
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Host:
 
 def merge_folders() -> None:
     """Add our folders to ComfyUI's, and leave what is there: entries of extra_model_paths.yaml and of other packs."""
-    for name in dict.fromkeys((*RESTORERS, *DETECTORS)):
+    for name in dict.fromkeys((*RESTORERS, *LIBRARIES)):
         own = str(Path(folder_paths.models_dir) / name)
         if name in folder_paths.folder_names_and_paths:
             folder_paths.add_model_folder_path(name, own)
@@ -104,12 +106,24 @@ def get_detector(name: str) -> Detector:
     Raises:
         OSError, ValueError: as :func:`..core.detect.load_detector`.
     """
-    merge_folders()
-    folders = tuple(dict.fromkeys(p for folder in DETECTORS for p in folder_paths.get_folder_paths(folder)))
+    folders = _library_folders()
     detector, patcher = _load_detector(name, available_backends(folders), folders)
     if patcher:
         _bring(patcher, PHOTO_MEMORY)
     return detector
+
+
+def get_embedder(name: str = "auto") -> Embedder:
+    """What tells faces apart, its network on the device; read from disk once.
+
+    Raises:
+        OSError, ValueError: as :func:`..core.identity.load_embedder`.
+    """
+    folders = _library_folders()
+    embedder, patcher = _load_embedder(name, tuple(find_files(FILES, folders)), folders)
+    if patcher:
+        _bring(patcher, EMBEDDING_MEMORY)
+    return embedder
 
 
 def bring(restorer: Restorer, faces: int) -> None:
@@ -128,6 +142,11 @@ def device_of(restorer: Restorer) -> torch.device:
     """Where the restorer computes."""
     patcher = host(restorer).patcher
     return patcher.load_device if patcher else torch.device("cpu")
+
+
+def _library_folders() -> tuple[str, ...]:
+    merge_folders()
+    return tuple(dict.fromkeys(p for folder in LIBRARIES for p in folder_paths.get_folder_paths(folder)))
 
 
 def _find(name: str) -> Path | None:
@@ -176,6 +195,15 @@ def _load_detector(
         detector = load_detector(name, folders, device)
     network = detector.backend.network
     return detector, _patcher(network) if network is not None else None
+
+
+@functools.lru_cache(maxsize=3)
+def _load_embedder(
+    name: str, files: tuple[Path, ...], folders: tuple[str, ...]
+) -> tuple[Embedder, comfy.model_patcher.ModelPatcher | None]:
+    with torch.inference_mode(False):
+        embedder = load_embedder(name, model_management.get_torch_device(), folders)
+    return embedder, _patcher(embedder.network) if embedder.network is not None else None
 
 
 def _patcher(network: nn.Module) -> comfy.model_patcher.ModelPatcher:

@@ -8,16 +8,20 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.crop import into_crops, template_view, with_pixels
-from ..core.pipeline import RestoreOptions, restore_aligned, restore_photos
-from ..core.records import Crops
+from ..core.crop import into_crops, with_pixels
+from ..core.guidance import Guidance
+from ..core.matching import parse_manual
+from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
+from ..core.records import Crops, References
 from ..core.reports import restored_record
 from ..core.restorers import Restorer
 from . import models
 from .crop import tiles_of
 from .detect import detector_inputs, find_faces
 from .progress import PhotoBar, working
+from .references import PERSON, encode, manual_input, references_input
 from .sockets import OWN, CropsSocket, crop_pictures, new_output, or_none, photos_of, restorer_input, schema
+from .transfer import strength_input
 
 CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
 
@@ -66,11 +70,14 @@ class RestoreCrops(io.ComfyNode):
                     tooltip="How much of the restored face is mixed in: 0 is the crop as it was. Lower it when the "
                     "result is too smooth. Costs nothing.",
                 ),
+                references_input("Faces take texture from the photographs of the person they show."),
+                strength_input("reference_strength", optional=True),
             ],
             outputs=[
                 io.Image.Output(
                     display_name="image", tooltip="One picture for each crop, for Paste Faces or a sampler."
-                )
+                ),
+                io.String.Output(display_name="report", tooltip="What was done with each face, and why, as JSON."),
             ],
         )
 
@@ -82,15 +89,19 @@ class RestoreCrops(io.ComfyNode):
         strength: float,
         restorer: Restorer | None = None,
         image: Tensor | None = None,
+        references: References | None = None,
+        reference_strength: float = 1.0,
     ) -> io.NodeOutput:
         """See the class."""
         restorer = restorer or models.get_restorer()
         if image is not None:
             crops = with_pixels(crops, crop_pictures(image, crops, "image"))
         options = RestoreOptions(or_none(fidelity), strength)
-        with working(restorer, len(crops), "restore") as progress:
-            restored = restore_aligned(template_view(crops), restorer, options, progress)
-        return io.NodeOutput(tiles_of(into_crops(crops, restored)))
+        guidance = _guidance(references, reference_strength)
+        with working(restorer, len(crops), "guided" if guidance else "restore") as progress:
+            restored, faces = restore_crops(crops, restorer, options, progress, guidance)
+        report = [{"image": face.face.image, **restored_record(face)} for face in faces]
+        return io.NodeOutput(tiles_of(into_crops(crops, restored)), json.dumps(report, indent=1))
 
 
 class RestoreFaces(io.ComfyNode):
@@ -128,6 +139,14 @@ class RestoreFaces(io.ComfyNode):
                     tooltip="Faces less sharp than this are left alone. Raise it to keep people in the background "
                     "blurred as they are.",
                 ),
+                references_input("Faces take texture from the photographs of the person they show."),
+                io.Image.Input(
+                    "reference_image",
+                    optional=True,
+                    tooltip="Good photographs of one person: the short way. They are added to references, if any.",
+                ),
+                strength_input("reference_strength", optional=True),
+                manual_input(optional=True),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
@@ -150,11 +169,20 @@ class RestoreFaces(io.ComfyNode):
         max_faces: int,
         min_sharpness: float,
         restorer: Restorer | None = None,
+        references: References | None = None,
+        reference_image: Tensor | None = None,
+        reference_strength: float = 1.0,
+        manual: str = "",
     ) -> io.NodeOutput:
         """See the class."""
         photos_of(image)  # refuses an empty batch before anything is loaded
         restorer = restorer or models.get_restorer()
         options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness)
+        if reference_image is not None:
+            pictures = list(photos_of(reference_image, "reference_image"))
+            references = encode(pictures, restorer, PERSON, onto=references)
+        guidance = _guidance(references, reference_strength, manual)
+        kind = "guided" if guidance else "restore"
         count, height, width, _ = image.shape
         pictures, masks = new_output(*image.shape), new_output(count, height, width)
         pictures[..., 3:] = image[..., 3:]
@@ -165,8 +193,8 @@ class RestoreFaces(io.ComfyNode):
             photos = photos_of(image[start : start + step]).clone()
             found = models.get_detector(detector)
             faces = find_faces(photos, found, threshold, min_size, max_faces)
-            with working(restorer, len(faces), "restore", lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
-                result = restore_photos(photos, restorer, lambda _: faces, options, progress, in_place=True)  # noqa: B023
+            with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
+                result = restore_photos(photos, restorer, lambda _: faces, options, progress, True, guidance)  # noqa: B023
             part = slice(start, start + len(photos))
             pictures[part, ..., :3] = result.pixels.movedim(1, -1)
             masks[part] = result.masks[:, 0]
@@ -180,6 +208,13 @@ class RestoreFaces(io.ComfyNode):
             "images": entries,
         }
         return io.NodeOutput(pictures, masks, json.dumps(report, indent=1))
+
+
+def _guidance(references: References | None, strength: float, manual: str = "") -> Guidance | None:
+    if references is None:
+        return None
+    embedder = models.get_embedder(references.embedder)
+    return Guidance(references, embedder, strength, manual=parse_manual(manual), proof=True)
 
 
 def _message(faces: list[dict[str, object]]) -> str:

@@ -20,6 +20,7 @@ RestorerSocket = io.Custom("RESEMBLANCE_RESTORER")
 FacesSocket = io.Custom("RESEMBLANCE_FACES")
 CropsSocket = io.Custom("RESEMBLANCE_CROPS")
 TokensSocket = io.Custom("RESEMBLANCE_TOKENS")
+ReferencesSocket = io.Custom("RESEMBLANCE_REFERENCES")
 # Core's own since 0.15 and 0.23; by name they work in every version.
 BoxesSocket = io.Custom("BOUNDING_BOX")
 LandmarksSocket = io.Custom("FACE_LANDMARKS")

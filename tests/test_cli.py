@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from people import COLOURS, ColourEmbedder, Giving
 from PIL import Image
 from resemblance.core.apps import faces as faces_room
+from resemblance.core.apps import references as references_room
 from resemblance.core.apps import restore as restore_room
 from resemblance.core.apps.cli import build_parser, main
 from resemblance.core.geometry import TEMPLATE
@@ -336,7 +339,10 @@ def test_a_signal_ends_the_command_cleanly(tmp_path, kill):
     for number in range(40):
         paint(tmp_path / f"in/{number}.png", (512, 512))
     command = ["restore", tmp_path / "in", "-o", tmp_path / "out", "--aligned", "--report", tmp_path / "r.json"]
-    with subprocess.Popen([sys.executable, "-c", SLOW, *map(str, command)], stderr=subprocess.DEVNULL) as process:
+    # Where the tests themselves run in the background, interrupts are ignored, and what they start would inherit that.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    command = [sys.executable, "-c", SLOW, *map(str, command)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=heard) as process:
         deadline = time.monotonic() + 60
         while not any((tmp_path / "out").glob("*.png")) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -366,6 +372,166 @@ def test_faces_are_numbered_and_listed(tmp_path, fakes, capsys):
     assert (tmp_path / "out/a.png").read_bytes() == b"mine"
     main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--overwrite"])
     assert (tmp_path / "out/a.png").read_bytes() == before
+
+
+@pytest.fixture
+def people(monkeypatch):
+    """A restorer that reads references, people told apart by colour, and a face in the corner of every photograph."""
+    restorers = []
+
+    def load(*args):
+        restorers.append(Giving())
+        return restorers[-1]
+
+    for room in (restore_room, references_room):
+        monkeypatch.setattr(room, "load_restorer", load)
+    monkeypatch.setattr(restore_room, "detector_from", lambda args: one_face)
+    monkeypatch.setattr(references_room, "load_detector", lambda *args: None)
+    monkeypatch.setattr(references_room, "detect_faces", lambda photos, backend: one_face(photos))
+    monkeypatch.setattr(references_room, "load_embedder", lambda choice, *args: ColourEmbedder())
+    return restorers
+
+
+def portray(path: Path, name: str, blur: int = 1) -> Path:
+    """A photograph of one of the people, who fills it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texture = np.random.default_rng(len(path.name)).random((40, 40, 3)).repeat(3, 0).repeat(3, 1)
+    picture = Image.fromarray((255 * (0.7 * np.array(COLOURS[name]) + 0.3 * texture)).astype(np.uint8))
+    picture.resize((120 // blur, 120 // blur)).resize((120, 120), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def test_references_are_used_and_reported(tmp_path, people):
+    portray(tmp_path / "family/anna/1.png", "anna")
+    portray(tmp_path / "family/anna/22.png", "anna")
+    portray(tmp_path / "family/bob/1.png", "bob")
+    for name in ("anna", "cem"):
+        portray(tmp_path / f"in/{name}.png", name, blur=12)
+    command = (tmp_path / "in", "--reference", tmp_path / "family", "--report", tmp_path / "r.json")
+    assert restore(*command, "-o", tmp_path / "out", "--maps", tmp_path / "maps") == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    anna = [str(tmp_path / f"family/anna/{name}.png") for name in ("1", "22")]
+    assert report["references"]["people"] == {"anna": anna, "bob": [str(tmp_path / "family/bob/1.png")]}
+    assert report["references"]["refused"] == [] and report["references"]["match_threshold"] == 0.5
+    first, second = (picture["faces"][0] for picture in report["pictures"])
+    assert first["person"] == "anna" and first["with_references"] and first["match"]["score"] > 0.9
+    assert set(first["identity_to_references"]) == {"before", "restored_without", "restored_with"}
+    assert list(first["taken"]) == anna and 0 <= first["invented"] <= 1
+    assert second["person"] is None and not second["with_references"] and "needed" in second["match"]["reason"]
+    assert people[0].given == [[tuple(anna)]]
+    assert tree(tmp_path / "maps") == ["anna.png.face0.attribution.png", "anna.png.face0.invention.png"]
+    assert read_photo(tmp_path / "maps/anna.png.face0.attribution.png").pixels.shape == (3, 512, 512)
+
+
+def test_by_hand_and_by_strength(tmp_path, people, capsys):
+    reference = portray(tmp_path / "anna.png", "anna")
+    portray(tmp_path / "in/cem.png", "cem", blur=12)
+    command = (tmp_path / "in", "--reference", reference, "--overwrite", "-o", tmp_path / "out")
+    assert restore(*command, "--match", "0=reference") == 0
+    assert people[-1].given == [[(str(reference),)]]
+    assert "1 restored, 1 with references" in capsys.readouterr().err
+    assert restore(*command, "--match", "0=reference", "--reference-strength", "0") == 0
+    assert people[-1].given == [] and "none with references" in capsys.readouterr().err
+    assert restore(*command, "--match-threshold", "-1") == 0
+    assert people[-1].given == [[(str(reference),)]]
+
+
+def test_aligned_crops_take_references_too(tmp_path, people):
+    reference = portray(tmp_path / "anna.png", "anna")
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    command = (picture, "-o", tmp_path / "out.png", "--aligned", "--reference", reference)
+    assert restore(*command, "--report", tmp_path / "r.json", "--maps", tmp_path / "maps") == 0
+    (face,) = json.loads((tmp_path / "r.json").read_text())["pictures"][0]["faces"]
+    assert face["person"] == "reference" and face["with_references"]
+    assert tree(tmp_path / "maps") == ["out.png.face0.attribution.png", "out.png.face0.invention.png"]
+
+
+def test_photographs_that_cannot_be_used_are_said(tmp_path, people, capsys):
+    folder = tmp_path / "anna"
+    portray(folder / "good.png", "anna")
+    paint(folder / "tiny.png", (50, 50))
+    (folder / "broken.png").write_bytes(b"")
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    assert restore(picture, "-o", tmp_path / "out.png", "--reference", folder, "--report", "-") == 0
+    out, err = capsys.readouterr()
+    refused = {Path(r["photograph"]).name: r["reason"] for r in json.loads(out)["references"]["refused"]}
+    assert "no face" in refused["tiny.png"] and "empty" in refused["broken.png"] and len(refused) == 2
+    assert "tiny.png is not used" in err and "broken.png" in err
+    assert len(people[0].given) == 1
+
+
+def test_references_are_encoded_once_and_saved(tmp_path, people, capsys):
+    anna, bob = portray(tmp_path / "anna/1.png", "anna"), portray(tmp_path / "bob.png", "bob")
+    saved = tmp_path / "anna.safetensors"
+    assert main(["references", str(tmp_path / "anna"), "-o", str(saved), "--device", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out)["people"] == {"anna": [str(anna)]}
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    anna.unlink()
+    command = (picture, "-o", tmp_path / "out.png", "--report", "-", "--reference", saved, bob)
+    assert restore(*command) == 0
+    assert json.loads(capsys.readouterr().out)["references"]["people"] == {"anna": [str(anna)], "reference": [str(bob)]}
+    assert people[-1].given == [[(str(anna),)]]
+    before = saved.read_bytes()
+    for arguments, words in (
+        ((str(bob), "-o", str(saved)), "is there already"),
+        ((str(bob), "-o", str(tmp_path / "bob.png"), "--overwrite"), "expected a file that ends in .safetensors"),
+        ((str(saved), str(saved), "-o", str(tmp_path / "b.safetensors")), "'anna' is in two"),
+    ):
+        assert main(["references", *arguments]) == 2
+        assert words in capsys.readouterr().err
+    assert saved.read_bytes() == before and not (tmp_path / "b.safetensors").exists()
+
+
+def test_saved_references_of_another_restorer(tmp_path, people, capsys, monkeypatch):
+    saved = tmp_path / "anna.safetensors"
+    main(["references", str(portray(tmp_path / "1.png", "anna")), "-o", str(saved)])
+    monkeypatch.setattr(Giving, "fingerprint", "f" * 16, raising=False)
+    other = Giving()
+    other.fingerprint = "f" * 16
+    monkeypatch.setattr(restore_room, "load_restorer", lambda *args: other)
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    assert restore(picture, "-o", tmp_path / "out.png", "--reference", saved) == 2
+    assert "were encoded by the restorer 0000000000000000" in capsys.readouterr().err
+
+
+def test_whole_face_restorers_go_on_without_references(tmp_path, fakes, capsys):
+    paint(tmp_path / "a.png")
+    command = (tmp_path / "a.png", "-o", tmp_path / "out", "--reference", tmp_path / "a.png", "--report", "-")
+    assert restore(*command) == 0
+    out, err = capsys.readouterr()
+    assert "cannot read references" in json.loads(out)["references"]["unused"] and "without them" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--match", "0=anna"), "--match needs --reference"),
+        (("--maps", "maps"), "--maps needs --reference"),
+        (("--match-threshold", "0.5"), "--match-threshold needs --reference"),
+        (("--reference", "anna", "--match", "anna"), "The matches were 'anna'"),
+        (("--reference", "anna", "--match", "0=zoe"), "'zoe' is not among the people of the references; expected one"),
+        (("--reference", "anna", "--reference-strength", "2"), "strength of the references was 2"),
+        (("--reference", "anna", "--maps", "in"), "pictures are read from there"),
+        (("--reference", "anna", "--maps", "in/a.png"), "is a file; expected a folder"),
+        (("--reference", "missing"), "missing: no such file"),
+        (("--reference", "empty"), "neither the folder nor those in it hold pictures"),
+        (("--reference", "notes.txt"), "no picture's"),
+        (("--reference", "poor.png"), "None of the references can be used (poor.png: its face is too blurred"),
+        (("--reference", "notes.safetensors"), "holds no references"),
+    ],
+)
+def test_bad_usage_of_references(tmp_path, people, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    paint(tmp_path / "in/a.png")
+    portray(tmp_path / "anna/1.png", "anna")
+    paint(tmp_path / "poor.png")
+    (tmp_path / "empty").mkdir()
+    for name in ("notes.txt", "notes.safetensors"):
+        (tmp_path / name).write_text("a note")
+    before = tree(tmp_path)
+    assert restore("in", "-o", "out", *arguments) == 2
+    assert words in capsys.readouterr().err
+    assert tree(tmp_path) == before
 
 
 def test_inspect(tmp_path, capsys):

@@ -62,6 +62,8 @@ def test_there_are_workflows_for_every_job():
         "codeformer",
         "video_frames",
         "two_people_two_samplers",
+        "references",
+        "two_people_references",
     }
     assert [path.name for path in WORKFLOWS if not path.with_suffix(".jpg").is_file()] == []
     assert {path.stem for path in SUBGRAPHS} == {"Restore Faces Taken Apart", "Face Sampler Detail"}
@@ -193,6 +195,24 @@ def test_bypassing_the_mix_leaves_the_restorers_own(frontend, server):
 def test_without_a_loader_the_built_in_restorer_is_used(frontend, server, mode):
     image = switched(frontend, server, "codeformer", "LoadRestorer", mode)
     assert torch.equal(image, switched(frontend, server, "codeformer", "None", 0))
+
+
+def test_bypassing_a_step_with_references(frontend, server):
+    guided = switched(frontend, server, "two_people_references", "None", 0)
+    # Faces that nothing labelled are matched where the texture is transferred, and just so.
+    assert torch.equal(switched(frontend, server, "two_people_references", "MatchReferences", BYPASS), guided)
+    blind = switched(frontend, server, "two_people_references", "TransferTexture", BYPASS)
+    assert not torch.equal(blind, guided)
+
+
+def test_bypassing_the_references_restores_without(frontend, server):
+    frontend.load(read(ROOT / "workflows" / "references.json"))
+    graph = frontend.api_graph()
+    guided, blind = (key for key, node in graph.items() if node["class_type"] == "ResemblanceRestoreFaces")
+    expected = result_of(server, graph, lambda kind: kind == "ResemblanceRestoreFaces")
+    assert "references" in graph[guided]["inputs"] and "references" not in graph[blind]["inputs"]
+    image = switched(frontend, server, "references", "EncodeReferences", BYPASS)
+    assert image is not None and not torch.equal(image, expected)
 
 
 NEEDED = {

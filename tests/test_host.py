@@ -23,12 +23,16 @@ NODES = [
     "FacesFromBoxes",
     "SegsToFaces",
     "SelectFaces",
+    "EncodeReferences",
+    "MatchReferences",
     "CropFaces",
     "RestoreCrops",
     "EncodeTokens",
+    "TransferTexture",
     "RestoreTokens",
     "DecodeTokens",
     "PasteFaces",
+    "CompareIdentity",
     "FacesToSegs",
     "ExamplePhoto",
 ]
@@ -113,7 +117,7 @@ def test_no_node_beyond_these(server):
 
 def test_the_template_browser_and_the_subgraphs_are_offered(server):
     offered = server.get("/api/workflow_templates")["resemblance"]
-    assert {"restore_faces", "taken_apart"} <= set(offered)
+    assert {"restore_faces", "taken_apart", "references"} <= set(offered)
     blueprints = server.get("/api/global_subgraphs").values()
     assert {entry["name"] for entry in blueprints if entry["info"]["node_pack"] == "custom_nodes.resemblance"} == {
         "Restore Faces Taken Apart",
@@ -200,6 +204,74 @@ def test_a_restorer_from_a_file_takes_the_place_of_the_built_in(server, models):
     expected = load_restorer(models / "facerestore_models" / "codeformer.pth").restore(core(crop))
     torch.set_num_threads(threads)
     torch.testing.assert_close(core(restored), expected, atol=2e-2, rtol=0)
+
+
+# References
+
+
+TWO = {
+    "photo": node("ExamplePhoto", name="two people"),
+    "anna": node("EncodeReferences", image=["photo", 2], person="anna"),
+    "known": node("EncodeReferences", image=["photo", 3], person="bob", references=["anna", 0]),
+    "faces": DETECT,
+    "match": node("MatchReferences", faces=["faces", 0], image=["photo", 0], references=["known", 0]),
+    "crop": node("CropFaces", faces=["match", 0], image=["photo", 0]),
+    "encode": node("EncodeTokens", crops=["crop", 0]),
+    "transfer": node("TransferTexture", tokens=["encode", 0], references=["known", 0]),
+    "restored": node("DecodeTokens", tokens=["transfer", 0]),
+    "blind": node("DecodeTokens", tokens=["encode", 0]),
+}
+
+
+def test_the_chain_with_references_is_the_everyday_middle(server):
+    whole = node("RestoreCrops", crops=["crop", 0], references=["known", 0])
+    off = node("RestoreCrops", crops=["crop", 0], references=["known", 0], reference_strength=0.0)
+    matched, apart, blind, map_, whole, off = run(
+        server,
+        {**TWO, "whole": whole, "off": off},
+        matched=("match", 1),
+        apart=("restored", 0),
+        blind=("blind", 0),
+        map=("transfer", 1),
+        whole=("whole", 0),
+        off=("off", 0),
+    )
+    assert [entry["person"] for entry in json.loads(matched)] == ["anna", "bob"]
+    assert map_.shape == apart.shape and not torch.equal(apart, blind)
+    torch.testing.assert_close(whole, apart, atol=1e-4, rtol=0)
+    torch.testing.assert_close(off, blind, atol=1e-4, rtol=0)
+
+
+def test_pictures_of_any_size_come_as_a_list(server):
+    """A node that takes lists is called once for all of a list, with the references of before as one value."""
+    graph = {
+        **TWO,
+        "list": ("ResemblanceTestList", {"first": ["photo", 2], "second": ["photo", 4]}),
+        "known": node("EncodeReferences", image=["list", 0], person="anna"),
+    }
+    (report,) = run(server, graph, report=("known", 1))
+    assert json.loads(report)["people"] == {"anna": ["anna 1", "anna 2"]}
+
+
+def test_what_references_did_is_measured(server):
+    graph = {
+        **TWO,
+        "all": ("ResemblanceRestoreFaces", {**WHOLE[1], "references": ["known", 0]}),
+        "compare": node("CompareIdentity", before=["photo", 0], after=["photo", 1], references=["known", 0]),
+    }
+    report, scores, picture = run(server, graph, report=("all", 2), scores=("compare", 0), picture=("compare", 1))
+    faces = json.loads(report)["images"][0]["faces"]
+    assert [face["person"] for face in faces] == ["anna", "bob"] and all(face["with_references"] for face in faces)
+    faces = json.loads(scores)["faces"]
+    assert [face["person"] for face in faces] == ["anna", "bob"] and all(face["gain"] > 0 for face in faces)
+    assert picture.shape == (1, 512, 768, 3)
+
+
+def test_references_are_read_once_for_many_runs(server):
+    kept = keep("transfer", "transfer", 2)
+    server.run({**TWO, **kept})
+    other = node("TransferTexture", tokens=["encode", 0], references=["known", 0], strength=0.5)
+    assert server.run({**TWO, "transfer": other, **kept}).cached >= {"anna", "known", "encode"}
 
 
 # Wiring
@@ -494,6 +566,11 @@ def test_a_restorer_without_tokens_at_a_token_node(server):
     restored = ("ResemblanceRestoreCrops", {"crops": ["crop", 0], "restorer": ["load", 0]})
     crop, image = run(server, {**graph, "restored": restored}, crop=("crop", 1), restored=("restored", 0))
     assert image.shape == crop.shape
+
+
+def test_photographs_without_a_face_are_no_references(server, blank):
+    bad = {"bad": ("ResemblanceTestTensor", blank), "known": node("EncodeReferences", image=["bad", 0], person="anna")}
+    assert "None of the photographs of 'anna' can be used" in fails(server, bad, "known")
 
 
 def test_neither_or_both_of_boxes_and_landmarks(server):

@@ -15,7 +15,12 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-# Widgets by position, as saved workflows store their values: frozen from version 0.1.0. New ones go to the end.
+# Widgets by position, as saved workflows store their values: frozen from version 0.1.0. New ones go to the end, and are
+# optional, for graphs saved over the API name only those that there were.
+ADDED = {
+    "ResemblanceRestoreFaces": ["reference_strength", "manual"],
+    "ResemblanceRestoreCrops": ["reference_strength"],
+}
 WIDGETS = {
     "ResemblanceRestoreFaces": [
         "fidelity",
@@ -25,24 +30,32 @@ WIDGETS = {
         "min_size",
         "max_faces",
         "min_sharpness",
+        "reference_strength",
+        "manual",
     ],
     "ResemblanceLoadRestorer": ["file"],
     "ResemblanceDetectFaces": ["detector", "threshold", "min_size", "max_faces", "order"],
     "ResemblanceFacesFromBoxes": [],
     "ResemblanceSegsToFaces": [],
     "ResemblanceSelectFaces": ["order", "indices", "min_size", "max_size", "min_sharpness", "max_sharpness"],
+    "ResemblanceEncodeReferences": ["person", "weight"],
+    "ResemblanceMatchReferences": ["threshold", "manual"],
     "ResemblanceCropFaces": ["size", "margin"],
-    "ResemblanceRestoreCrops": ["fidelity", "strength"],
+    "ResemblanceRestoreCrops": ["fidelity", "strength", "reference_strength"],
     "ResemblanceEncodeTokens": ["lookup", "k", "temperature"],
+    "ResemblanceTransferTexture": ["strength"],
     "ResemblanceRestoreTokens": ["content", "quality"],
     "ResemblanceDecodeTokens": [],
     "ResemblancePasteFaces": ["strength", "color_match", "sharpness_match", "grain_match"],
+    "ResemblanceCompareIdentity": [],
     "ResemblanceFacesToSegs": [],
     "ResemblanceExamplePhoto": ["name"],
 }
 # What a bypassed node passes on, and so must be its first input and its first output.
 PASSED = {
     "ResemblanceSelectFaces": "RESEMBLANCE_FACES",
+    "ResemblanceMatchReferences": "RESEMBLANCE_FACES",
+    "ResemblanceTransferTexture": "RESEMBLANCE_TOKENS",
     "ResemblanceRestoreTokens": "RESEMBLANCE_TOKENS",
     "ResemblancePasteFaces": "IMAGE",
     "ResemblanceRestoreFaces": "IMAGE",
@@ -94,10 +107,13 @@ def run(nodes, models_dir):
 
     def execute(name, /, **given):
         node = nodes[f"Resemblance{name}"]
-        values = {i.id: i.default for i in node.GET_SCHEMA().inputs if hasattr(i, "default")}
+        schema = node.GET_SCHEMA()
+        values = {i.id: i.default for i in schema.inputs if hasattr(i, "default")} | given
+        if schema.is_input_list:
+            values = {key: value if isinstance(value, list) else [value] for key, value in values.items()}
         with torch.inference_mode():
             clone = node.PREPARE_CLASS_CLONE({})
-            return clone.EXECUTE_NORMALIZED(**(values | given))
+            return clone.EXECUTE_NORMALIZED(**values)
 
     return execute
 
@@ -161,7 +177,7 @@ def test_every_node_keeps_the_rules(nodes, name):
     widgets = [i for i in schema.inputs if hasattr(i, "default") and i.io_type not in ("IMAGE", "MASK")]
     assert [i.id for i in widgets] == WIDGETS[name]
     for widget in widgets:
-        assert widget.default is not None and not widget.optional
+        assert widget.default is not None and widget.optional == (widget.id in ADDED.get(name, []))
         if widget.io_type in ("INT", "FLOAT"):
             assert widget.min <= widget.default <= widget.max
         if widget.io_type == "COMBO":
@@ -178,7 +194,9 @@ def test_what_passes_through_is_first_in_and_first_out(nodes):
         outputs = [o.io_type for o in node.GET_SCHEMA().outputs]
         if name in PASSED:
             assert kinds[0] == outputs[0] == PASSED[name]
-        assert not {o for o in outputs if o.startswith("RESEMBLANCE_")} & set(kinds) - {PASSED.get(name)}
+        # References may be added to others, which a bypassed node then passes on: they are the only ones of their type.
+        passed = {PASSED.get(name)} | ({"RESEMBLANCE_REFERENCES"} if name == "ResemblanceEncodeReferences" else set())
+        assert not {o for o in outputs if o.startswith("RESEMBLANCE_")} & set(kinds) - passed
 
 
 def test_only_the_loader_looks_at_files_before_it_runs(nodes):
@@ -574,14 +592,209 @@ def test_a_sharp_face_is_left_almost_alone_by_default(run):
 
 @pytest.mark.parametrize("name", ["woman", "man", "two people"])
 def test_examples_are_what_they_say(run, name):
-    damaged, truth, first, second = run("ExamplePhoto", name=name).args
+    damaged, truth, first, second, third = run("ExamplePhoto", name=name).args
     assert damaged.shape == truth.shape and damaged.dtype == torch.float32 and len(damaged) == 1
     assert 0.01 < (damaged - truth).abs().mean() < 0.15
     assert first.shape == second.shape and not torch.equal(first, second)
+    faces = [len(run("DetectFaces", image=image, detector="builtin")[0]) for image in (truth, first, second, third)]
+    assert faces == ([2, 1, 1, 2] if name == "two people" else [1, 1, 1, 1])
 
 
 def test_the_examples_are_small():
-    assert sum(path.stat().st_size for path in (ROOT / "nodes/examples").iterdir()) < 600_000
+    assert sum(path.stat().st_size for path in (ROOT / "nodes/examples").iterdir()) < 900_000
+
+
+# References
+
+
+@pytest.fixture
+def two_people(run):
+    """The photograph of two, and the faces found in it."""
+    damaged, truth, *references = run("ExamplePhoto", name="two people").args
+    faces = run("DetectFaces", image=damaged, detector="builtin")[0]
+    return SimpleNamespace(damaged=damaged, truth=truth, references=references, faces=faces)
+
+
+@pytest.fixture
+def known(run, codeformer, two_people):
+    """References of the two, read by a small CodeFormer."""
+    anna, bob, both = two_people.references
+    found = None
+    for person, images in (("anna", [anna, both]), ("bob", [bob, both])):
+        given = {"references": found} if found else {}
+        found, report = run("EncodeReferences", image=images, person=person, restorer=codeformer, **given).args
+    return SimpleNamespace(references=found, report=json.loads(report))
+
+
+def people(faces):
+    return [face.person for face in faces.faces]
+
+
+def test_references_are_read_from_lists_of_any_size_and_added_to_others(known, two_people, codeformer):
+    anna, bob = known.references.people
+    assert [p.name for p in (anna, bob)] == ["anna", "bob"] and [len(anna), len(bob)] == [2, 2]
+    assert known.report["people"] == {"anna": ["anna 1", "anna 2"], "bob": ["bob 1", "bob 2"]}
+    assert known.report["restorer"] == codeformer.fingerprint and not known.report["refused"]
+    # Of the photograph that shows both, each took their own face.
+    assert (anna.embeddings[0] @ anna.embeddings[1]) > 0.5 > (anna.embeddings[1] @ bob.embeddings[1])
+
+
+def test_photographs_of_one_name_belong_to_one_person(run, codeformer):
+    first, second, third = run("ExamplePhoto", name="woman").args[2:]
+    batch = torch.cat([first, second])
+    references = run("EncodeReferences", image=batch, restorer=codeformer)[0]
+    references = run("EncodeReferences", image=third, restorer=codeformer, references=references, weight=0.5)[0]
+    (person,) = references.people
+    assert person.name == "person" and person.weights == (1.0, 1.0, 0.5)
+    assert person.sources == ("person 1", "person 2", "person 3")
+
+
+def test_photographs_that_cannot_be_used_are_named(run, codeformer):
+    good, blank = run("ExamplePhoto", name="woman")[2], torch.full((1, 96, 128, 3), 0.5)
+    references, report = run("EncodeReferences", image=[blank, good], person="anna", restorer=codeformer).args
+    assert [p.sources for p in references.people] == [("anna 2",)]
+    (refused,) = json.loads(report)["refused"]
+    assert refused["photograph"] == "anna 1" and "no face was found" in refused["reason"]
+    with pytest.raises(ValueError, match=r"None of the photographs of 'anna' can be used \(anna 1: no face was found"):
+        run("EncodeReferences", image=blank, person="anna", restorer=codeformer)
+
+
+def test_faces_are_matched_by_likeness_and_by_hand(run, known, two_people):
+    given = {"faces": two_people.faces, "image": two_people.damaged, "references": known.references}
+
+    def matched(**settings):
+        faces, report = run("MatchReferences", **given, **settings).args
+        entries = json.loads(report)
+        assert [entry["person"] or "" for entry in entries] == people(faces)
+        assert all(entry["reason"] for entry in entries)
+        return people(faces)
+
+    assert people(two_people.faces) == [None, None]
+    assert matched() == ["anna", "bob"]
+    assert matched(threshold=1.0) == ["", ""]
+    assert matched(manual="0=none") == ["", "bob"]
+    assert [face.by_hand for face in run("MatchReferences", **given, manual="0=none")[0].faces] == [True, False]
+    assert matched(manual="0=bob, 1=anna") == ["bob", "anna"]
+    assert matched(manual="1=anna") == ["", "anna"]  # anna is in one place only, and it is not bob
+    swapped = torch.cat([two_people.damaged, two_people.damaged.flip(2)])
+    faces = run("DetectFaces", image=swapped, detector="builtin")[0]
+    assert people(run("MatchReferences", **given | {"faces": faces, "image": swapped})[0]) == [
+        "anna",
+        "bob",
+        "bob",
+        "anna",
+    ]
+
+
+def test_transfer_changes_the_matched_faces_alone(run, codeformer, known, two_people):
+    crops = run("CropFaces", faces=two_people.faces, image=two_people.damaged, size=448, margin=0.25)[0]
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    blind = run("DecodeTokens", tokens=tokens)[0]
+    anna = run(
+        "MatchReferences",
+        faces=two_people.faces,
+        image=two_people.damaged,
+        references=known.references,
+        manual="1=none",
+    )[0]
+    labelled = run(
+        "EncodeTokens",
+        crops=run("CropFaces", faces=anna, image=two_people.damaged, size=448, margin=0.25)[0],
+        restorer=codeformer,
+    )[0]
+    for given, wanted in ((tokens, ["anna", "bob"]), (labelled, ["anna", None])):
+        result, picture, report = run("TransferTexture", tokens=given, references=known.references).args
+        entries = json.loads(report)
+        assert [entry["person"] for entry in entries] == wanted
+        assert [list(entry["taken"]) for entry in entries] == [
+            [f"{name} 1", f"{name} 2"] if name else [] for name in wanted
+        ]
+        assert picture.shape == (2, 448, 448, 3)
+        decoded = run("DecodeTokens", tokens=result)[0]
+        assert [torch.equal(*pair) for pair in zip(decoded, blind, strict=True)] == [name is None for name in wanted]
+        # Grey where nothing was taken: in the margin, and all over a face that is nobody's.
+        coloured = (picture.amax(-1) - picture.amin(-1)) > 0.01
+        assert not coloured[:, :60].any() and [bool(face.any()) for face in coloured] == [
+            name is not None for name in wanted
+        ]
+        nothing = run("TransferTexture", tokens=given, references=known.references, strength=0.0)[0]
+        assert torch.equal(run("DecodeTokens", tokens=nothing)[0], blind)
+
+
+def test_restore_crops_with_references_is_the_chain(run, codeformer, known, two_people):
+    crops = run("CropFaces", faces=two_people.faces, image=two_people.damaged)[0]
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    tokens = run("TransferTexture", tokens=tokens, references=known.references, strength=0.6)[0]
+    given = {"crops": crops, "restorer": codeformer, "references": known.references}
+    restored, report = run("RestoreCrops", **given, reference_strength=0.6).args
+    assert torch.equal(restored, run("DecodeTokens", tokens=tokens)[0])
+    assert [face["person"] for face in json.loads(report)] == ["anna", "bob"]
+    blind = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
+    assert torch.equal(run("RestoreCrops", **given, reference_strength=0.0)[0], blind)
+
+
+def test_restore_faces_takes_references_or_photographs(run, codeformer, known, two_people):
+    given = {"image": two_people.damaged, "restorer": codeformer, "detector": "builtin", "strength": 1.0}
+    blind = run("RestoreFaces", **given)[0]
+    guided, mask, report = run("RestoreFaces", **given, references=known.references).args
+    faces = json.loads(report)["images"][0]["faces"]
+    assert [face["person"] for face in faces] == ["anna", "bob"] and all(face["with_references"] for face in faces)
+    assert all(set(face["identity_to_references"]) >= {"before", "restored_with"} for face in faces)
+    assert not torch.equal(guided, blind) and torch.equal(guided[mask == 0], two_people.damaged[mask == 0])
+    assert torch.equal(run("RestoreFaces", **given, references=known.references, reference_strength=0.0)[0], blind)
+    one = run("RestoreFaces", **given, references=known.references, manual="0=none")[0]
+    assert torch.equal(one[:, :, :544], blind[:, :, :544]) and torch.equal(one[:, :, 640:], guided[:, :, 640:])
+    # A photograph of one of the two: the other is restored as without.
+    one, mask, report = run("RestoreFaces", **given, reference_image=two_people.references[0]).args
+    faces = json.loads(report)["images"][0]["faces"]
+    assert [face["person"] for face in faces] == ["person", None] and "needed" in faces[1]["match"]["reason"]
+    # Beyond this column [px] nothing of the first face's crop is left.
+    assert not torch.equal(one[:, :, :640], blind[:, :, :640]) and torch.equal(one[:, :, 640:], blind[:, :, 640:])
+
+
+def test_identity_is_compared_before_and_after(run, known, two_people):
+    given = {"before": two_people.damaged, "after": two_people.truth}
+    scores, picture = run("CompareIdentity", **given, references=known.references).args
+    scores = json.loads(scores)
+    assert [face["person"] for face in scores["faces"]] == ["anna", "bob"]
+    assert all(face["gain"] > 0 and face["same"] for face in scores["faces"])
+    assert picture.shape == (1, 512, 1024, 3)  # two rows: before, after, and two references
+    scores = json.loads(run("CompareIdentity", **given, truth=two_people.truth)[0])
+    assert [face["after"] for face in scores["faces"]] == [1, 1] and all(face["before"] < 1 for face in scores["faces"])
+    blank = torch.full((1, 96, 128, 3), 0.5)
+    scores, picture = run("CompareIdentity", before=blank, after=blank, truth=blank).args
+    assert json.loads(scores)["faces"] == [] and picture.shape == (1, 256, 256, 3)
+
+
+def test_what_is_asked_of_references_must_be_there(run, codeformer, known, two_people):
+    whole = {"image": two_people.damaged, "references": known.references}
+    given = whole | {"faces": two_people.faces}
+    for name, values, message in (
+        ("MatchReferences", given | {"manual": "0=carl"}, "'carl' is not among the people .* one of anna, bob"),
+        (
+            "RestoreFaces",
+            {"image": two_people.damaged, "references": known.references, "manual": "0=carl"},
+            "'carl' is not among the people",
+        ),
+        ("MatchReferences", given | {"manual": "anna"}, "The matches were 'anna'; expected numbers of faces and names"),
+        ("MatchReferences", given | {"image": two_people.damaged[:, :99]}, "found in other photographs"),
+        ("EncodeReferences", {"image": two_people.truth[:0], "restorer": codeformer}, "empty batch"),
+        ("EncodeReferences", {"image": two_people.truth, "person": "", "restorer": codeformer}, "names no person"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(name, **values)
+
+
+def test_references_of_another_restorer_are_refused(run, known, two_people):
+    crops = run("CropFaces", faces=two_people.faces, image=two_people.damaged)[0]
+    tokens = run("EncodeTokens", crops=crops)[0]
+    for name, given in (
+        ("TransferTexture", {"tokens": tokens}),
+        ("RestoreCrops", {"crops": crops}),
+        ("RestoreFaces", {"image": two_people.damaged}),
+    ):
+        with pytest.raises(ValueError, match=r"references were encoded by the restorer .* expected the same one"):
+            run(name, references=known.references, **given)
 
 
 # Selecting
@@ -658,6 +871,16 @@ def test_bad_input_is_named(run, nodes, photos, models_dir):
         ("SegsToFaces", {"segs": ((240, 400), []), "image": photos}, "SEGS describe one image, but got a batch of 2"),
         ("SegsToFaces", {"segs": ((9, 9), []), "image": photos[:1]}, "image of 9x9, but got one of 400x240"),
         ("FacesToSegs", {"crops": crops, "image": photos}, "SEGS describe one image, but got a batch of 2"),
+        (
+            "CompareIdentity",
+            {"before": photos, "after": photos},
+            "Got neither of references and truth",
+        ),
+        (
+            "CompareIdentity",
+            {"before": photos, "after": photos[:1], "truth": photos},
+            "2 as before, 1 as after, 2 as",
+        ),
         ("ExamplePhoto", {"name": "dog"}, "expected one of woman, man, two people"),
     ]
     for name, given, message in cases:
@@ -699,6 +922,11 @@ def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, photo
     tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
     many = photos.repeat(3, 1, 1, 1)
     crops6 = run("CropFaces", faces=found(many, [(5, 0)]), image=many)[0]
+    woman = run("ExamplePhoto", name="woman")[2]
+    references = run("EncodeReferences", image=woman, restorer=codeformer)[0]
+    faces5 = found(photos, [(0, 0), (0, 90), (0, 180), (1, 0), (1, 90)], person="person")
+    named = run("CropFaces", faces=faces5, image=photos)[0]
+    named = run("EncodeTokens", crops=named, restorer=codeformer)[0]
     calls = []
 
     def interrupted():
@@ -711,6 +939,10 @@ def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, photo
         ("RestoreCrops", {"crops": crops, "restorer": codeformer}),
         ("EncodeTokens", {"crops": crops, "restorer": codeformer}),
         ("DecodeTokens", {"tokens": tokens}),
+        ("EncodeReferences", {"image": woman, "restorer": codeformer}),
+        ("MatchReferences", {"faces": found(many, [(5, 0)]), "image": many, "references": references}),
+        ("TransferTexture", {"tokens": named, "references": references}),
+        ("CompareIdentity", {"before": many, "after": many, "truth": many}),
         ("RestoreFaces", {"image": many, "detector": "builtin"}),
         ("DetectFaces", {"image": many, "detector": "builtin"}),
         ("FacesFromBoxes", {"image": many, "boxes": []}),

@@ -1,10 +1,16 @@
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
+from people import ColourEmbedder, Giving, Scenes
+from resemblance.core.crop import aligned_crops, crop_faces
 from resemblance.core.geometry import TEMPLATE
-from resemblance.core.pipeline import RestoreOptions, restore_aligned, restore_photos, strength_for
+from resemblance.core.guidance import Guidance
+from resemblance.core.pipeline import RestoreOptions, restore_crops, restore_photos, strength_for
 from resemblance.core.records import Face
+from resemblance.core.references import ReferencePhoto, encode_references
+from resemblance.core.reports import restored_record
 
 
 @dataclass
@@ -40,6 +46,10 @@ def soft(*shape: int) -> torch.Tensor:
     torch.manual_seed(0)
     small = torch.rand(shape[0], 3, 6, 6)
     return torch.nn.functional.interpolate(small, shape[1:], mode="bicubic").clamp(0, 1)
+
+
+def restore_aligned(faces, *args, **options):
+    return restore_crops(aligned_crops(faces), *args, **options)[0]
 
 
 def finder(*faces: Face):
@@ -181,3 +191,137 @@ def test_aligned_faces():
 def test_options_out_of_range(option):
     with pytest.raises(ValueError, match=f"{next(iter(option))} was .*expected"):
         RestoreOptions(**option)
+
+
+# With references
+
+
+@pytest.fixture
+def scenes():
+    return Scenes()
+
+
+@pytest.fixture
+def giving():
+    return Giving()
+
+
+@pytest.fixture
+def guidance(giving, scenes):
+    photos = [ReferencePhoto(scenes.photo(name, seed=n), f"{name}.jpg", name) for n, name in enumerate(("anna", "bob"))]
+    return Guidance(encode_references(photos, giving, ColourEmbedder(), scenes.detect), ColourEmbedder())
+
+
+def test_only_those_who_match_get_references(giving, guidance, scenes):
+    photo = scenes.photo("anna", "cem", seed=5, blur=16)[None]
+    without = restore_photos(photo, giving, scenes.detect)
+    assert giving.given == [] and without.faces[0].match is None
+    result = restore_photos(photo, giving, scenes.detect, guidance=guidance)
+    assert giving.given == [[("anna.jpg",)]]
+    assert torch.equal(result.pixels[..., 300:], without.pixels[..., 300:])  # cem is in the right half
+    assert not torch.equal(result.pixels[..., :300], without.pixels[..., :300])
+    anna, cem = result.faces
+    assert (anna.face.person, anna.match.person, anna.guided) == ("anna", "anna", True)
+    assert (cem.face.person, cem.match.person, cem.guided, cem.reason) == ("", None, False, None)
+    assert anna.proof is None and anna.seconds > 0 and cem.seconds > 0
+
+
+@pytest.mark.parametrize("change", [{"strength": 0.0}, {"manual": {0: None}}, {"threshold": 1.0}])
+def test_without_a_match_it_is_as_without_references(giving, guidance, scenes, change):
+    photo = scenes.photo("anna", seed=5, blur=16)[None]
+    blind = restore_photos(photo, giving, scenes.detect).pixels
+    result = restore_photos(photo, giving, scenes.detect, guidance=replace(guidance, **change))
+    assert torch.equal(result.pixels, blind) and not result.faces[0].guided and giving.given == []
+
+
+def test_a_reference_that_is_not_fit_leaves_the_face_blind(giving, guidance, scenes):
+    photo = scenes.photo("anna", seed=0)[None]  # the reference itself
+    options = RestoreOptions(strength=1)
+    blind = restore_photos(photo, giving, scenes.detect, options).pixels
+    result = restore_photos(photo, giving, scenes.detect, options, guidance=guidance)
+    (report,) = result.faces
+    assert torch.equal(result.pixels, blind) and not report.guided and report.match.person == "anna"
+    assert report.unused == (("anna.jpg", "it is the very picture that is to be restored"),)
+
+
+def test_a_sharp_face_is_left_alone_but_takes_its_person(giving, guidance, scenes):
+    photo = scenes.photo("anna", "anna", seed=5)[None]
+    photo[..., 330:] = scenes.photo("anna", seed=6, blur=8)[None, ..., 30:]  # a poorer one of the same colour
+    faces = scenes.faces[scenes._key(scenes.photo("anna", "anna", seed=5))]
+    result = restore_photos(photo, giving, lambda _: faces, guidance=guidance)
+    sharp, poor = result.faces
+    assert "sharp" in sharp.reason and {sharp.match.person, poor.match.person} == {"anna", None}
+
+
+def test_proof(giving, guidance, scenes):
+    photo = scenes.photo("anna", seed=5, blur=16)[None]
+    options = RestoreOptions(strength=0.5)
+    result = restore_photos(photo, giving, scenes.detect, options, guidance=replace(guidance, proof=True))
+    (report,) = result.faces
+    proof = report.proof
+    crops = crop_faces(photo, scenes.detect(photo))
+    target = guidance.references.people[0].embeddings[0]
+
+    def alike(faces):
+        return float(ColourEmbedder().embed(0.5 * crops.pixels + 0.5 * faces)[0] @ target)
+
+    with_references, _ = restore_crops(crops, giving, guidance=guidance)
+    assert proof.before == pytest.approx(alike(crops.pixels), abs=1e-5)
+    assert proof.blind == pytest.approx(alike(giving.restore(crops.pixels)), abs=1e-3)  # features kept in bfloat16
+    assert proof.after == pytest.approx(alike(with_references), abs=1e-5) and proof.after != proof.blind
+    ((source, share),) = proof.taken
+    assert source == "anna.jpg" and share == pytest.approx(0.5)  # what the restorer says, everywhere
+    assert proof.attribution.shape == (3, 512, 512) and proof.invention.shape == (1, 512, 512)
+    assert proof.invention.min() <= proof.invented <= proof.invention.max()
+    record = json.loads(json.dumps(restored_record(report)))
+    assert record["person"] == "anna" and record["with_references"] is True
+    assert record["identity_to_references"]["restored_with"] == round(proof.after, 3)
+    assert record["taken"] == {"anna.jpg": 0.5} and record["match"]["score"] > 0.9
+
+
+def test_many_faces_go_through_in_chunks(giving, guidance, scenes):
+    photo = scenes.photo("anna", seed=5, blur=16)
+    photos = torch.stack([photo] * 11)
+    result = restore_photos(photos, giving, scenes.detect, guidance=guidance)
+    assert [len(people) for people in giving.given] == [8, 3]
+    assert all(report.guided for report in result.faces)
+    assert torch.equal(result.pixels[0], result.pixels[10])
+
+
+def test_aligned_faces_and_labelled_crops(giving, guidance, scenes):
+    photo = scenes.photo("anna", seed=5, side=512, blur=16)
+    face = photo[None]
+    assert not torch.equal(restore_aligned(face, giving, guidance=guidance), restore_aligned(face, giving))
+    crops = crop_faces(face, scenes.detect(face))
+    named = replace(crops, faces=(replace(crops.faces[0], person="bob"),))
+    restored, (report,) = restore_crops(named, giving, guidance=guidance)
+    assert giving.given[-1] == [("bob.jpg",)] and report.match.person == "bob" and restored.shape == face.shape
+    nobody = replace(crops, faces=(replace(crops.faces[0], person=""),))
+    assert torch.equal(restore_crops(nobody, giving, guidance=guidance)[0], restore_crops(crops, giving)[0])
+
+
+def test_whole_face_restorers_go_on_without_references(guidance, scenes, caplog):
+    photo = scenes.photo("anna", seed=5, blur=16)[None]
+    result = restore_photos(photo, Stripes(), scenes.detect, guidance=guidance)
+    assert torch.equal(result.pixels, restore_photos(photo, Stripes(), scenes.detect).pixels)
+    assert "cannot read references" in caplog.text and "cannot read references" in result.faces[0].match.reason
+
+
+def test_references_of_another_restorer(giving, guidance, scenes):
+    photo = scenes.photo("anna", seed=5, blur=16)[None]
+    other = replace(guidance, references=replace(guidance.references, restorer="1234"))
+    with pytest.raises(ValueError, match="encoded by the restorer 1234"):
+        restore_photos(photo, giving, scenes.detect, guidance=other)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"strength": 2.0}, "strength of the references was 2"),
+        ({"threshold": 5.0}, "threshold of matching was 5"),
+        ({"manual": {0: "zoe"}}, "'zoe' is not among the people"),
+    ],
+)
+def test_guidance_that_makes_no_sense(guidance, change, words):
+    with pytest.raises(ValueError, match=words):
+        replace(guidance, **change)

@@ -246,12 +246,25 @@ def test_invention_by_hand(codeformer):
     quality[0, :, 1, 0] = torch.tensor([0.0, 1.0])  # 90 degrees
     quality[0, :, 1, 1] = torch.tensor([-1.0, 0.0])  # the opposite, which is no more than not agreeing
     tokens = dataclasses.replace(tokens, content=content, quality=quality, content_weight=0.5, quality_weight=0.8)
-    found = invention_map(tokens)
-    assert found.shape == (1, 1, 768, 768)
-    # Near the template's corners, at 128 and 639 px, each place's own value.
-    values = [float(found[0, 0, y, x]) for y in (140, 627) for x in (140, 627)]
-    assert values == pytest.approx([0.8 * 0.5, 0.8 * (1 - 0.5 * math.sqrt(0.5)), 0.8, 0.8], abs=1e-5)
-    assert not found[0, 0, :126].any() and not found[0, 0, :, 642:].any()
-    assert not invention_map(restore_tokens(tokens, 0.5, 0.0)).any()
-    assert (invention_map(restore_tokens(tokens, 0.0))[0, 0, 140:627, 140:627] == 1).all()
+
+    def corners(tokens):
+        """Near the template's corners, at 128 and 639 px, each place's own value."""
+        found = invention_map(tokens)
+        assert found.shape == (1, 1, 768, 768)
+        assert not found[0, 0, :126].any() and not found[0, 0, :, 642:].any()
+        return [float(found[0, 0, y, x]) for y in (140, 627) for x in (140, 627)]
+
+    sure = dataclasses.replace(tokens, confidence=torch.ones(1, 1, 2, 2))
+    # the cosines are 1, root of 1/2, 0 and below; their roots count
+    by_agreement = [0.8 * 0.5, 0.8 * (1 - 0.5 * 0.5**0.25), 0.8, 0.8]
+    assert corners(sure) == pytest.approx(by_agreement, abs=1e-5)
+    unsure = dataclasses.replace(sure, confidence=torch.tensor([[[[0.25, 0.0], [0.25, 1.0]]]]))
+    assert corners(unsure) == pytest.approx([0.8 * 0.75, 0.8, 0.8, 0.8], abs=1e-5)
+    # what references gave is not invented: gates of 0, 1/2, 1 and 1/4, in the last of three channels
+    given = torch.full((1, 3, 2, 2), 9.0)
+    given[0, -1] = torch.tensor([[0.0, 0.5], [1.0, 0.25]])
+    guided = dataclasses.replace(sure, transfer={2: given, 4: torch.zeros(1, 3, 4, 4)})
+    assert corners(guided) == pytest.approx([by_agreement[0], by_agreement[1] / 2, 0, 0.6], abs=1e-5)
+    assert not invention_map(restore_tokens(sure, 0.5, 0.0)).any()
+    assert (invention_map(restore_tokens(sure, 0.0))[0, 0, 140:627, 140:627] == 1).all()
     assert invention_map(encode_tokens(crops_of(torch.rand(0, 3, 64, 64)), codeformer)).shape == (0, 1, 64, 64)

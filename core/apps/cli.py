@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-COMMANDS = {"restore": ".restore", "faces": ".faces", "inspect": ".weights"}  # loaded when called: --help stays quick
+# Loaded when called: --help stays quick.
+COMMANDS = {"restore": ".restore", "references": ".references", "faces": ".faces", "inspect": ".weights"}
 USAGE = 2
 EXIT_CODES = "exit codes: 0 all done; 1 some failed; 2 cannot be carried out, nothing was done; 130 interrupted"
 
@@ -93,7 +94,20 @@ def build_parser() -> argparse.ArgumentParser:
     restore.add_argument(
         "--report", type=_file_or_stdout, metavar="FILE", help="write what was done as JSON ('-': to stdout)"
     )
+    _add_references(restore)
     _add_detection(restore)
+
+    references = commands.add_parser(
+        "references", help="encode photographs of people once, for --reference; JSON on stdout", epilog=EXIT_CODES
+    )
+    references.add_argument(
+        "paths", nargs="+", metavar="PATHS", help="photographs of one person, or a folder for each person"
+    )
+    references.add_argument("-o", "--out", type=Path, required=True, help="a .safetensors file")
+    references.add_argument("--weights", type=Path, help="the restorer that is to use them (default: built-in)")
+    references.add_argument("--overwrite", action="store_true", help="replace the file where it is there")
+    _add_embedder(references)
+    _add_networks(references.add_argument_group("finding faces"))
 
     faces = commands.add_parser("faces", help="show which faces are found, numbered; JSON on stdout", epilog=EXIT_CODES)
     _add_paths(faces)
@@ -118,10 +132,51 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that are there (default: leave them)")
 
 
+def _add_references(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "references",
+        "Good photographs of the people in the pictures, to take texture from. A face that grows more like them is no "
+        "proof that it is the true one: likeness rises by copying alone.",
+    )
+    group.add_argument(
+        "--reference",
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="photographs of one person, a folder for each person, or what 'resemblance references' saved",
+    )
+    group.add_argument(
+        "--match",
+        metavar="1=ANNA,2=none",
+        help="who is who, by the numbers that 'resemblance faces' shows, in every picture (default: by likeness)",
+    )
+    _add_embedder(group)
+    group.add_argument(
+        "--match-threshold",
+        type=float,
+        metavar="-1..1",
+        help="how alike a face and its person's references must be, a cosine (default: the embedder's)",
+    )
+    group.add_argument(
+        "--reference-strength", type=float, default=1.0, metavar="0..1", help="how much to take (default: 1)"
+    )
+    group.add_argument(
+        "--maps", type=Path, metavar="FOLDER", help="show there what came from which reference, and what was invented"
+    )
+
+
+def _add_embedder(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--embedder",
+        choices=("built-in", "insightface"),
+        default="built-in",
+        help="what tells people apart: built-in knows damaged faces, insightface good ones (default: built-in)",
+    )
+
+
 def _add_detection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("finding faces")
-    group.add_argument("--detector", choices=("auto", "builtin", "insightface", "facexlib"), default="auto")
-    group.add_argument("--models-dir", type=Path, help="folder with the files of insightface or facexlib")
+    _add_networks(group)
     group.add_argument(
         "--threshold", type=float, default=0.5, metavar="0..1", help="how sure to be of a face (default: 0.5)"
     )
@@ -135,6 +190,11 @@ def _add_detection(parser: argparse.ArgumentParser) -> None:
         default="left-right",
         help="of the numbers",
     )
+
+
+def _add_networks(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--detector", choices=("auto", "builtin", "insightface", "facexlib"), default="auto")
+    group.add_argument("--models-dir", type=Path, help="folder with the files of insightface or facexlib")
     group.add_argument("--device", default="auto", help="cpu, cuda, mps … (default: the best there is)")
 
 

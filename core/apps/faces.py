@@ -7,8 +7,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from ..detect import Detect
 from ..images import Photo, read_photo, write_photo
-from ..pipeline import Detect
 from ..preview import draw_faces
 from ..reports import face_record
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from ..detect import detect_faces, load_detector
-from ..pipeline import Detect
+from ..detect import Detect, detect_faces, load_detector
 
 
 def detector_from(args: argparse.Namespace) -> Detect:

@@ -14,14 +14,20 @@ from typing import Any, TextIO
 from torch import Tensor
 from tqdm import tqdm
 
+from ..crop import aligned_crops
+from ..detect import Detect
 from ..geometry import TEMPLATE_SIZE, scaling, warp
+from ..guidance import Guidance
 from ..images import FORMATS, Photo, read_photo, write_atomically, write_photo
-from ..pipeline import Detect, FaceReport, RestoreOptions, restore_aligned, restore_photos
-from ..reports import restored_record
+from ..matching import parse_manual
+from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
+from ..reports import references_record, restored_record
 from ..restorers import Restorer, load_restorer
+from ..token_restorer import TokenRestorer
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
 from .files import Job, UsageError, aim, find, protect
 from .finding import detector_from
+from .references import references_from
 
 Entry = dict[str, Any]
 # A picture → the restored one, its faces, and whether anything in it was changed.
@@ -44,10 +50,16 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
             raise UsageError(f"--report {args.report} is also where a picture goes; give another place.")
     if args.aligned and args.scale != 1:
         raise UsageError("--scale does nothing for aligned crops, whose results are 512 px; leave one of them out.")
+    if args.maps:
+        _check_maps(args, jobs)
     try:
         options = RestoreOptions(args.fidelity, args.strength, args.min_sharpness, args.scale)
         restorer = load_restorer(args.weights, args.device)
-        treat = _aligned(restorer, options) if args.aligned else _whole(restorer, options, detector_from(args))
+        guidance = _guidance(args, restorer)
+        if args.aligned:
+            treat = _aligned(restorer, options, guidance)
+        else:
+            treat = _whole(restorer, options, detector_from(args), guidance)
     except (*FAILURES, ImportError) as error:
         raise UsageError(one_line(error, None)) from error
 
@@ -67,6 +79,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
                 "resemblance": version("resemblance"),
                 "restorer": {name: getattr(restorer, name) for name in ("name", "fingerprint", "licence")},
                 "options": asdict(options) | {"aligned": args.aligned},
+                "references": _references_record(args, restorer, guidance),
                 "counts": counts,
                 "pictures": entries,
             }
@@ -92,6 +105,8 @@ def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
             write_atomically(job.target, job.source.read_bytes())
         else:
             write_photo(job.target, result, args.quality)
+        if args.maps:
+            _write_maps(job, faces, args)
     except FAILURES as error:
         text = one_line(error, job.source)
         say(f"Failed: {text}")
@@ -103,6 +118,9 @@ def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
         message = "no face found, written as it is"
     else:
         message = f"{count(len(faces), 'face')}, {done or 'none'} restored" + ("" if changed else ", written as it is")
+    guided = sum(face.guided for face in faces)
+    if args.reference:
+        message += f", {guided or 'none'} with references"
     say(f"{job.source} → {job.target}: {message}")
     return _entry(job, "restored" if changed else "unchanged", message) | {
         "seconds": round(time.perf_counter() - started, 3),
@@ -110,9 +128,54 @@ def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
     }
 
 
-def _whole(restorer: Restorer, options: RestoreOptions, detect: Detect) -> Treat:
+def _guidance(args: argparse.Namespace, restorer: Restorer) -> Guidance | None:
+    if not args.reference:
+        for name in ("match", "match_threshold", "maps"):
+            if getattr(args, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} needs --reference; give photographs, or leave it out.")
+        return None
+    manual = parse_manual(args.match or "")
+    if not isinstance(restorer, TokenRestorer):
+        say(f"{_unreadable(restorer)}: faces are restored without them.")
+        return None
+    references, embedder = references_from(args.reference, restorer, args)
+    proof = args.report is not None or args.maps is not None
+    return Guidance(references, embedder, args.reference_strength, args.match_threshold, manual, proof)
+
+
+def _references_record(
+    args: argparse.Namespace, restorer: Restorer, guidance: Guidance | None
+) -> dict[str, object] | None:
+    if guidance is None:
+        return {"unused": _unreadable(restorer)} if args.reference else None
+    threshold = guidance.embedder.same if guidance.threshold is None else guidance.threshold
+    return references_record(guidance.references) | {"strength": guidance.strength, "match_threshold": threshold}
+
+
+def _unreadable(restorer: Restorer) -> str:
+    return f"{restorer.name} restores whole faces and cannot read references"
+
+
+def _check_maps(args: argparse.Namespace, jobs: list[Job]) -> None:
+    if any(args.maps.resolve() in job.source.resolve().parents for job in jobs):
+        raise UsageError(f"--maps {args.maps}: pictures are read from there; give another folder.")
+    if args.maps.exists() and not args.maps.is_dir():
+        raise UsageError(f"--maps {args.maps} is a file; expected a folder.")
+
+
+def _write_maps(job: Job, faces: tuple[FaceReport, ...], args: argparse.Namespace) -> None:
+    """Two pictures for each face that was restored with references, named after the result and the face's number."""
+    place = job.target.name if job.target == args.out else job.target.relative_to(args.out)
+    for report in faces:
+        if report.proof:
+            stem = f"{place}.face{report.face.index}"
+            write_photo(args.maps / f"{stem}.attribution.png", Photo(report.proof.attribution))
+            write_photo(args.maps / f"{stem}.invention.png", Photo(report.proof.invention.expand(3, -1, -1)))
+
+
+def _whole(restorer: Restorer, options: RestoreOptions, detect: Detect, guidance: Guidance | None) -> Treat:
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
-        result = restore_photos(photo.pixels[None], restorer, detect, options, in_place=True)
+        result = restore_photos(photo.pixels[None], restorer, detect, options, in_place=True, guidance=guidance)
         pixels, alpha = result.pixels[0], photo.alpha
         if alpha is not None and alpha.shape[1:] != pixels.shape[1:]:
             factor = pixels.shape[2] / alpha.shape[2], pixels.shape[1] / alpha.shape[1]
@@ -123,7 +186,7 @@ def _whole(restorer: Restorer, options: RestoreOptions, detect: Detect) -> Treat
     return treat
 
 
-def _aligned(restorer: Restorer, options: RestoreOptions) -> Treat:
+def _aligned(restorer: Restorer, options: RestoreOptions, guidance: Guidance | None) -> Treat:
     """The whole picture is one aligned face; a square of another size is brought to 512 px first, and stays so."""
 
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
@@ -137,8 +200,8 @@ def _aligned(restorer: Restorer, options: RestoreOptions) -> Treat:
         if width != TEMPLATE_SIZE:
             pixels = _to_template(pixels)
             alpha = None if alpha is None else _to_template(alpha)
-        pixels = restore_aligned(pixels[None], restorer, options)[0]
-        return replace(photo, pixels=pixels, alpha=alpha), (), True
+        restored, faces = restore_crops(aligned_crops(pixels[None]), restorer, options, guidance=guidance)
+        return replace(photo, pixels=restored[0], alpha=alpha), faces if guidance else (), True
 
     return treat
 

@@ -9,12 +9,15 @@ card names the data. Batch normalisation exists in training only: the shipped we
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 STRIDES = (8, 16, 32)
+
+Folded = TypeVar("Folded", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -118,14 +121,14 @@ def places(shapes: list[tuple[int, int]], device: torch.device) -> tuple[Tensor,
     return torch.cat(centres), torch.cat(strides)
 
 
-def fold(network: FaceDetector) -> FaceDetector:
-    """The same function without batch normalisation: scale and shift go into each convolution."""
+def fold(network: Folded) -> Folded:
+    """The same function without batch normalisation: scale and shift go into each convolution of a :class:`Unit`."""
     state = network.state_dict()
-    folded = FaceDetector(replace(network.config, normalise=False))
+    folded = type(network)(replace(network.config, normalise=False))  # type: ignore[type-var]
     result = {}
     for key in folded.state_dict():
         module = key.removesuffix(".conv.weight").removesuffix(".conv.bias")
-        if f"{module}.norm.weight" not in state:  # the tower and the head have no normalisation
+        if f"{module}.norm.weight" not in state:  # as in the detector's tower and heads
             result[key] = state[key]
             continue
         scale = state[f"{module}.norm.weight"] / (state[f"{module}.norm.running_var"] + 1e-5).sqrt()

@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -27,6 +28,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Progress = Callable[[], None]
+
+
+class Guide(Protocol):
+    """What references give while a face is drawn (see :mod:`.transfer`)."""
+
+    def fuse(self, level: int, x: Tensor) -> Tensor:
+        """The decoder's features at 1/16, 1/8 or 1/4 (level 0, 1, 2) with what was found there."""
+        ...
+
+    def blend(self, y: Tensor, x: Tensor) -> Tensor:
+        """The picture y in [0,1], drawn from the finest features x, with the references' own texture."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -187,23 +200,34 @@ class Decoder(nn.Module):
         self.tail2 = nn.Conv2d(16, 16, 3, padding=1)
 
     def forward(
-        self, z: Tensor, skips: list[Tensor], w: float, progress: Progress | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """`skips` are the encoder's features, fine to coarse, weighted by `w`; unused where w is 0."""
+        self,
+        z: Tensor,
+        skips: list[Tensor],
+        w: float,
+        guide: Guide | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw; `skips` are the encoder's features, fine to coarse, weighted by `w`; unused where w is 0.
+
+        Returns:
+            The face, the mask's logits, and the features at 1/4 that they were drawn from.
+        """
         x = self.stem(z)
         for i, (level, transform) in enumerate(zip(self.levels, self.transforms, strict=True)):
             before, after = level.children()
             x = before(x)
             if w != 0:
                 x = transform(x, skips[-1 - i].to(x.dtype), w)
+            if guide:
+                x = guide.fuse(i, x)
             x = after(x)
             if i < len(self.ups):
                 x = F.pixel_shuffle(self.ups[i](F.relu(x)), 2)
             if progress:
                 progress()
-        x = F.pixel_shuffle(self.tail1(F.relu(x)), 2)
-        x = F.pixel_shuffle(self.tail2(F.relu(x)), 2)
-        return x[:, :3], x[:, 3:]
+        y = F.pixel_shuffle(self.tail1(F.relu(x)), 2)
+        y = F.pixel_shuffle(self.tail2(F.relu(y)), 2)
+        return y[:, :3], y[:, 3:], x
 
 
 class ResemblanceNet(nn.Module):
@@ -220,6 +244,7 @@ class ResemblanceNet(nn.Module):
         self.transformer = CodeTransformer(self.config)
         self.gate = nn.Sequential(nn.Conv2d(2 * self.config.latent, 64, 1), nn.ReLU(), nn.Conv2d(64, 1, 3, padding=1))
         self.decoder = Decoder(self.config)
+        self.transfer: nn.Module | None = None  # a :class:`.transfer.TransferNet`, where its weights are at hand
 
     def codebook(self) -> Tensor:
         """The code words (codes, latent)."""
@@ -248,6 +273,7 @@ class ResemblanceNet(nn.Module):
         content_weight: float = 1.0,
         quality_weight: float = 1.0,
         progress: Progress | None = None,
+        guide: Guide | None = None,
     ) -> Tensor:
         """Tokens to faces (N,3,S,S), about [0,1], float32; the weights as in the head of this file."""
         if content_weight == 0:
@@ -257,8 +283,10 @@ class ResemblanceNet(nn.Module):
             # At content 0 the gate must be 1; between, it moves there evenly.
             z = content + quality_weight * (1 - content_weight * (1 - g)) * (quality - content)
         sides = sorted(skips, reverse=True)
-        y, m = self.decoder(z, [skips[side] for side in sides[1:]], content_weight, progress)
+        y, m, x = self.decoder(z, [skips[side] for side in sides[1:]], content_weight, guide, progress)
         y = (y.float() + 1) / 2
+        if guide:
+            y = guide.blend(y, x)
         if content_weight == 0:
             return y
         keep = 1 - quality_weight * (1 - torch.sigmoid(m.float()))

@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from .degradation import age, degrade
+from .degradation import SEVERITY_SHARES, age, degrade
 from .faces import open_faces
 from .photographs import MAX_SCALE, read_portraits
 
 HELD_OUT = 100  # the last generated faces are never trained on
 SHARES = {"generated": 0.62, "london": 0.08, "portraits": 0.12, "members": 0.18}
-SEVERITY_SHARES = {"light": 0.1, "moderate": 0.45, "severe": 0.45}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +51,8 @@ class FacePool:
 
     def draw(self, rng: np.random.Generator, sharp_only: bool) -> tuple[np.ndarray, bool]:
         """A clean face, moved a little as a detector would, and whether it is truth at full size."""
+        import cv2
+
         names = [n for n in SHARES if not (sharp_only and n == "members")]
         shares = np.array([SHARES[n] for n in names])
         name = names[rng.choice(len(names), p=shares / shares.sum())]
@@ -106,6 +106,8 @@ def to_tensor(faces: list[np.ndarray]) -> Tensor:
 
 def prefetch(make: Callable[[np.random.Generator, int], object], seed: int, start: int, depth: int = 6) -> Iterator:
     """Batches `start`, `start` + 1, … made by one thread ahead of their use."""
+    import cv2
+
     ready: queue.Queue = queue.Queue(depth)
 
     def work() -> None:

@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 KERNEL = 41
@@ -34,33 +33,40 @@ SEVERITIES = {
     "moderate": Damage((0.1, 8), (1, 8), (0, 15), (60, 100)),
     "severe": Damage((8, 16), (8, 32), (0, 20), (30, 100)),
 }
+SEVERITY_SHARES = {"light": 0.1, "moderate": 0.45, "severe": 0.45}  # of training's faces
 
 
-def blur_kernel(rng: np.random.Generator, sigma: Range) -> np.ndarray:
-    """A Gaussian kernel (41,41), round in half the draws, else stretched and turned."""
+def blur_kernel(rng: np.random.Generator, sigma: Range, scale: float = 1.0) -> np.ndarray:
+    """A Gaussian kernel (41,41), or smaller by `scale`, round in half the draws, else stretched and turned."""
     a = rng.uniform(*sigma)
     b, angle = (a, 0.0) if rng.random() < 0.5 else (rng.uniform(*sigma), rng.uniform(0, math.pi))
-    y, x = np.mgrid[-(KERNEL // 2) : KERNEL // 2 + 1, -(KERNEL // 2) : KERNEL // 2 + 1]
+    radius = round(KERNEL // 2 * scale)
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1] / scale
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     kernel = np.exp(-0.5 * (np.square(u / a) + np.square(v / b)))
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def degrade(face: np.ndarray, severity: str, rng: np.random.Generator) -> np.ndarray:
+def degrade(face: np.ndarray, severity: str, rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """Damage a picture.
 
     Args:
-        face: (H,W,3) uint8 RGB; ranges are meant for 512 px faces.
+        face: (H,W,3) uint8 RGB.
         severity: a key of ``SEVERITIES``.
         rng: where all chance comes from: equal generators give equal damage.
+        scale: side of the face in parts of the 512 px that the ranges are meant for.
 
     Returns:
         (H,W,3) uint8 RGB of the same size.
     """
+    import cv2
+
     damage = SEVERITIES[severity]
     height, width = face.shape[:2]
-    image = cv2.filter2D(face.astype(np.float32), -1, blur_kernel(rng, damage.sigma), borderType=cv2.BORDER_REFLECT)
-    shrink = rng.uniform(*damage.shrink)
+    image = cv2.filter2D(
+        face.astype(np.float32), -1, blur_kernel(rng, damage.sigma, scale), borderType=cv2.BORDER_REFLECT
+    )
+    shrink = rng.uniform(*damage.shrink) * scale
     small = (max(2, round(width / shrink)), max(2, round(height / shrink)))
     image = cv2.resize(image, small, interpolation=cv2.INTER_LINEAR)
     image += rng.standard_normal(image.shape, np.float32) * rng.uniform(*damage.noise)
@@ -73,6 +79,8 @@ def degrade(face: np.ndarray, severity: str, rng: np.random.Generator) -> np.nda
 
 def age(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Now and then take the colour out of a clean face (grey or sepia), as most old photographs have lost it."""
+    import cv2
+
     kind = rng.random()
     if kind >= 0.12:
         return face
@@ -83,6 +91,8 @@ def age(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def main() -> None:
     """Damage one picture file."""
+    import cv2
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("picture", type=Path)
     parser.add_argument("output", type=Path)

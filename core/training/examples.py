@@ -1,4 +1,4 @@
-"""Draws the pictures of the Example Photo node: generated people, a damaged photograph of each and two more pictures.
+"""Draws the pictures of the Example Photo node: generated people, a damaged photograph of each and three more pictures.
 
     python -m resemblance.core.training.examples --out nodes/examples
 
@@ -15,12 +15,15 @@ import numpy as np
 
 from .degradation import degrade
 from .faces import FaceGenerator
+from .judges import Recognizer
+from .people import another_photograph, embed
 
 PEOPLE = {"woman": (900003,), "man": (900025,), "two_people": (900009, 900024)}
 SEEDS = {"woman": 4, "man": 900025, "two_people": 900009}  # of the damage
-SIDE, REFERENCE_SIDE = 640, 384  # px
+SIDE, REFERENCE_SIDE = 640, 512  # px
+REFERENCES = 3  # of each person
+SAME = 0.6  # ArcFace's cosine from which a picture passes for another photograph of the person
 OVERLAP = 96  # px of two people's backgrounds that run into each other
-AWAY = 0.35  # of another person's style: another picture, the same person still (mean ArcFace cosine about 0.8)
 QUALITY = 88
 
 
@@ -30,19 +33,33 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
     args = parser.parse_args()
-    generator = FaceGenerator(args.assets, 1024)
+    generator, recognizer = FaceGenerator(args.assets, 1024), Recognizer("arcface", args.assets)
     args.out.mkdir(parents=True, exist_ok=True)
     for name, people in PEOPLE.items():
-        styles = [generator.person(number) for number in people]
         truth = _write(
-            args.out / f"{name}_truth.jpg", _beside([_resized(generator.synthesize(w), SIDE) for w in styles])
+            args.out / f"{name}_truth.jpg",
+            _beside([_resized(generator.synthesize(generator.person(number)), SIDE) for number in people]),
         )
         _write(args.out / f"{name}_damaged.jpg", degrade(truth, "moderate", np.random.default_rng(SEEDS[name])))
-        for number in (1, 2):
-            w = styles[(number - 1) % len(styles)]
-            other = generator.mean + AWAY * (generator.person(people[0] + 50 * number) - generator.mean)
-            moved = w + (other - generator.mean)
-            _write(args.out / f"{name}_reference_{number}.jpg", _resized(generator.synthesize(moved), REFERENCE_SIDE))
+        others = [_references(generator, recognizer, number) for number in people]
+        if len(others) > 1:  # one of each, and one that shows them together
+            others = [[*(own[0] for own in others), _beside([own[1] for own in others])]]
+        for number, picture in enumerate(others[0], 1):
+            _write(args.out / f"{name}_reference_{number}.jpg", picture)
+
+
+def _references(generator: FaceGenerator, recognizer: Recognizer, number: int) -> list[np.ndarray]:
+    """Other photographs of a person, the first that pass for one."""
+    w = generator.person(number)
+    identity = embed(recognizer, _resized(generator.synthesize(w), REFERENCE_SIDE))
+    rng = np.random.default_rng(number)
+    pictures: list[np.ndarray] = []
+    while len(pictures) < REFERENCES:
+        other = generator.person(int(rng.integers(1 << 30, 1 << 31)))
+        picture = _resized(generator.synthesize(another_photograph(w, other, rng)), REFERENCE_SIDE)
+        if float(identity @ embed(recognizer, picture)) >= SAME:
+            pictures.append(picture)
+    return pictures
 
 
 def _resized(picture: np.ndarray, side: int) -> np.ndarray:

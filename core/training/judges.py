@@ -14,19 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..geometry import TEMPLATE_SIZE, fit_similarity, invert, template
+from ..models.embedding import RecognitionCrop
 from .assets import asset
-
-# Where recognition networks expect eyes, nose tip and mouth corners in their 112 px input (deepinsight/insightface,
-# MIT).
-RECOGNITION_SIZE = 112
-RECOGNITION_TEMPLATE = (
-    (38.2946, 51.6963),
-    (73.5318, 51.5014),
-    (56.0252, 71.7366),
-    (41.5493, 92.3655),
-    (70.7299, 92.2041),
-)
 
 
 class _NumpyOnly(pickle.Unpickler):
@@ -93,11 +82,22 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The graph's first input to its first output."""
+        return self.values(x)[self._output]
+
+    def with_maps(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The first output, and maps (N,C,h,w): the trunk's last at each size, and the one that the graph flattens."""
+        values = self.values(x)
+        trunk = {values[output].shape[-1]: values[output] for op, _, output, _ in self._nodes if op == "Add"}
+        flattened = next(values[inputs[0]] for op, inputs, _, _ in self._nodes if op == "Flatten")
+        return values[self._output], [*trunk.values(), flattened]
+
+    def values(self, x: Tensor) -> dict[str, Tensor]:
+        """All that the graph computes, by name."""
         values: dict[str, Tensor] = {self._input: x}
         for op, inputs, output, attributes in self._nodes:
             args = [values[i] if i in values else getattr(self, self._weights[i]) for i in inputs]
             values[output] = self._operate(op, args, attributes)
-        return values[self._output]
+        return values
 
     @staticmethod
     def _operate(op: str, args: list[Tensor], attributes: dict[str, Any]) -> Tensor:
@@ -138,22 +138,13 @@ class Recognizer(nn.Module):
         name: ``"arcface"`` (w600k_mbf, 512 numbers) or ``"sface"`` (128 numbers).
     """
 
-    grid: Tensor
-
     def __init__(self, name: str, assets: str | Path | None = None) -> None:
         super().__init__()
         self.network = OnnxNetwork(asset(name, assets)).requires_grad_(False).eval()
         self.normalize = name == "arcface"  # SFace's graph does it itself
-        affine = invert(fit_similarity(template(), torch.tensor(RECOGNITION_TEMPLATE)))
-        # grid_sample's coordinates: -1 and 1 are the outer edges of a picture.
-        side, n = TEMPLATE_SIZE, RECOGNITION_SIZE
-        line = torch.arange(n, dtype=torch.float64)
-        points = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1) @ affine[:, :2].T + affine[:, 2]
-        self.register_buffer("grid", ((2 * points + 1) / side - 1).float().unsqueeze(0), persistent=False)
+        self.crop = RecognitionCrop()
 
     def forward(self, faces: Tensor) -> Tensor:
         """Embed faces of any side that is a multiple of 256."""
-        faces = F.avg_pool2d(faces, faces.shape[-1] // 256)
-        x = F.grid_sample(faces, self.grid.expand(len(faces), -1, -1, -1), align_corners=False, padding_mode="border")
-        x = x * 255
+        x = self.crop(faces) * 255
         return F.normalize(self.network((x - 127.5) / 127.5 if self.normalize else x).flatten(1))

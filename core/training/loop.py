@@ -143,3 +143,8 @@ def start(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
+
+
+def read_average(checkpoint: Path) -> dict[str, Tensor]:
+    """The averaged weights in a stage's checkpoint."""
+    return torch.load(checkpoint, weights_only=True, map_location="cpu")["average"]

@@ -24,7 +24,7 @@ from ..models.restorer import ResemblanceNet
 from .codes import code_losses, load_tokenizer
 from .data import Batch, FacePool, damaged_batch, prefetch
 from .judges import Recognizer, lpips
-from .loop import Stage, arguments, start
+from .loop import Stage, arguments, read_average, start
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def main() -> None:
     start(options)
     tokenizer = load_tokenizer(options.work, options.device)
     net = ResemblanceNet()
-    stage_codes = torch.load(options.work / "codes.pt", weights_only=True, map_location="cpu")["average"]
+    stage_codes = read_average(options.work / "codes.pt")
     net.load_state_dict(stage_codes)
     net.embedding.requires_grad_(False)
     stage = Stage("restoration", net.to(options.device).to(memory_format=torch.channels_last), options)

@@ -1,8 +1,8 @@
 """Makes the pictures beside the workflows, by running them in a real ComfyUI and its frontend.
 
-A workflow that a fresh installation can run shows the photograph before and after, the one taken apart its graph with
-all that was run through it; one that needs a checkpoint of the user's shows its graph alone. From the project's root,
-with the test command's environment:
+A workflow that a fresh installation can run shows the photograph before and after, references between them; the one
+taken apart its graph with all that was run through it; one that needs a checkpoint of the user's shows its graph alone.
+From the project's root, with the test command's environment:
 
     RESEMBLANCE_ASSETS=.assets .venv/bin/python tests/host/pictures.py [--graphs FOLDER] [NAME ...]
 """
@@ -59,7 +59,9 @@ def make(path: Path, frontend: Frontend, server: Server, graphs: Path | None) ->
         example = next(node for node in workflow["nodes"] if node["type"] == "ResemblanceExamplePhoto")
         stem = str(example["widgets_values"][0]).replace(" ", "_")
         after = max((server.base / "output").rglob("*.*"), key=lambda file: file.stat().st_mtime_ns)
-        picture = side_by_side(Image.open(ROOT / "nodes" / "examples" / f"{stem}_damaged.jpg"), read(after))
+        parts = [f"reference_{n}" for n in (1, 2, 3) if "ResemblanceEncodeReferences" in types]
+        examples = [ROOT / "nodes" / "examples" / f"{stem}_{part}.jpg" for part in ("damaged", *parts)]
+        picture = side_by_side(*map(Image.open, examples), read(after))
     else:
         picture = Image.open(graph).crop(CANVAS).resize(GRAPH, Image.Resampling.LANCZOS)
     picture.convert("RGB").save(path.with_suffix(".jpg"), quality=88)

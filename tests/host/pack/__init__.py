@@ -58,6 +58,23 @@ class Value:
         return (value,)
 
 
+class List:
+    """Two values as a list, which nodes that take no lists are given one by one."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_IS_LIST = "tests", "run", (ANY,), (True,)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {name: (ANY, {"forceInput": True}) for name in ("first", "second")}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, input_types):
+        return True
+
+    def run(self, first, second):
+        return ([first, second],)
+
+
 class Keep:
     """Writes what it is given below the output folder: tensors as .npy, all else as .json."""
 
@@ -89,4 +106,4 @@ class Keep:
         return repr(value)
 
 
-NODE_CLASS_MAPPINGS = {f"ResemblanceTest{kind.__name__}": kind for kind in (Tensor, Value, Keep)}
+NODE_CLASS_MAPPINGS = {f"ResemblanceTest{kind.__name__}": kind for kind in (Tensor, Value, List, Keep)}

@@ -1,0 +1,27 @@
+"""Where eyes, nose and mouth lie in an aligned face: what losses, and eyes that compare, look at first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .geometry import TEMPLATE_SIZE, template
+
+EYE, NOSE, MOUTH = (46.0, 30.0), (38.0, 44.0), (58.0, 30.0)  # half widths and heights [px of 512]
+
+
+def component_map(size: int) -> Tensor:
+    """Attention to eyes, nose and mouth on the template: (1,1,size,size) float32 in [0,1], 1 at their centres.
+
+    Four Gaussians, as wide as the parts, the mouth's between its corners; the largest counts.
+    """
+    scale = size / TEMPLATE_SIZE
+    left, right, nose, left_corner, right_corner = template(size).float()
+    centres = ((left, EYE), (right, EYE), (nose, NOSE), ((left_corner + right_corner) / 2, MOUTH))
+    line = torch.arange(size, dtype=torch.float32)
+    parts = []
+    for (x, y), (width, height) in centres:
+        across = ((line - x) / (width * scale)).square()[None]
+        down = ((line - y) / (height * scale)).square()[:, None]
+        parts.append(torch.exp(-(across + down)))
+    return torch.stack(parts).amax(0)[None, None]

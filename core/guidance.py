@@ -1,0 +1,145 @@
+"""Restoring faces with the photographs of the people they show, and the proof of what that did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .crop import template_view
+from .identity import Embedder
+from .matching import check_names, check_threshold, likeness
+from .records import Crops, References
+from .references import Refusal, check_embedder
+from .token_restorer import TokenRestorer
+from .tokens import encode_tokens, invention_map, restore_tokens
+from .transfer import Transferred, attribution_map, check_strength, shares_taken, transfer_texture
+
+Progress = Callable[[], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """Whose photographs are at hand, and how they are used.
+
+    Attributes:
+        references: encoded by the restorer that is to use them.
+        embedder: the one that embedded them.
+        strength: 0 to 1, how much texture is taken; 0 restores blind.
+        threshold: the least cosine by which a face is taken for a person; None is the embedder's own.
+        manual: {number of a face in its photograph: a person's name, or None for nobody}, above all likeness.
+        proof: also measure identity and draw maps (:class:`Proof`). It costs a second decoding and three embeddings a
+            face, and keeps 4 MB for each.
+    """
+
+    references: References
+    embedder: Embedder
+    strength: float = 1.0
+    threshold: float | None = None
+    manual: Mapping[int, str | None] = field(default_factory=dict)
+    proof: bool = False
+
+    def __post_init__(self) -> None:
+        check_embedder(self.references, self.embedder)
+        check_strength(self.strength)
+        if self.threshold is not None:
+            check_threshold(self.threshold)
+        check_names([name for name in self.manual.values() if name is not None], self.references)
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What the references did to a face.
+
+    Likeness to a reference rises by copying alone: it is no proof that the face is the true one.
+
+    Attributes:
+        before, blind, after: cosine to the person's references of the face as it was, restored without them, and
+            restored with them.
+        taken: (source, share) of each photograph: how much of the face was taken from it, 0 to 1.
+        invented: mean of :func:`.tokens.invention_map` over the face, 0 to 1.
+        attribution: (3,S,S), see :func:`.transfer.attribution_map`.
+        invention: (1,S,S), see :func:`.tokens.invention_map`.
+    """
+
+    before: float
+    blind: float
+    after: float
+    taken: tuple[tuple[str, float], ...]
+    invented: float
+    attribution: Tensor
+    invention: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """One face that was restored with references.
+
+    Attributes:
+        face: (3,512,512) float32 in [0,1]; None where no photograph was fit for it.
+        unused: (source, reason) of the person's photographs that were passed over.
+        proof: None where none was asked for, or nothing was restored.
+    """
+
+    face: Tensor | None
+    unused: tuple[Refusal, ...]
+    proof: Proof | None
+
+
+def restore_guided(
+    crops: Crops,
+    restorer: TokenRestorer,
+    people: Sequence[str | None],
+    guidance: Guidance,
+    fidelity: float | None = None,
+    strengths: Sequence[float] | None = None,
+    progress: Progress | None = None,
+) -> list[Guided]:
+    """Restore a few faces, each with the photographs of its person.
+
+    Args:
+        crops: the faces; all go through the network together.
+        restorer: the one that encoded the references.
+        people: the name of the person each face shows.
+        guidance: the references.
+        fidelity: None is the restorer's own choice.
+        strengths: how much of each restored face will be blended in, for the proof; None is 1.
+        progress: see :class:`.restorers.Restorer`.
+
+    Raises:
+        ValueError: as :func:`.transfer.transfer_texture`.
+    """
+    blind = restore_tokens(encode_tokens(crops, restorer, progress=progress), fidelity)
+    reader = guidance.embedder if guidance.embedder.name == "built-in" else None
+    transferred = transfer_texture(blind, guidance.references, guidance.strength, people, progress, reader)
+    restored = restorer.decode(transferred.tokens, progress)
+    proofs: list[Proof | None] = [None] * len(crops)
+    if guidance.proof and any(transferred.people):
+        amount = restored.new_tensor(strengths or [1.0] * len(crops))[:, None, None, None]
+        before = template_view(crops)
+        without = torch.lerp(before, restorer.decode(blind, progress), amount)
+        proofs = _proofs(transferred, (before, without, torch.lerp(before, restored, amount)), guidance)
+    outcome = zip(restored, transferred.people, transferred.unused, proofs, strict=True)
+    return [Guided(face if person else None, unused, proof) for face, person, unused, proof in outcome]
+
+
+def _proofs(
+    transferred: Transferred, pictures: tuple[Tensor, Tensor, Tensor], guidance: Guidance
+) -> list[Proof | None]:
+    """Proofs for the faces that were given something; `pictures` are all faces before, restored blind, and after."""
+    crops, references = transferred.tokens.crops, guidance.references
+    names = [person.name for person in references.people]
+    scores = [likeness(guidance.embedder.embed(faces), references).tolist() for faces in pictures]
+    attribution, invention = attribution_map(transferred), invention_map(transferred.tokens)
+    taken = shares_taken(transferred)
+    proofs: list[Proof | None] = []
+    for n, person in enumerate(transferred.people):
+        if person is None:
+            proofs.append(None)
+            continue
+        before, blind, after = (score[n][names.index(person.name)] for score in scores)
+        invented = float((invention[n] * crops.masks[n]).sum() / crops.masks[n].sum())
+        proofs.append(Proof(before, blind, after, taken[n], invented, attribution[n], invention[n]))
+    return proofs

@@ -1,0 +1,255 @@
+"""What good photographs of the same person give to the shipped restorer: found at the encoder, fused in the decoder.
+
+Provenance: ours, written and trained for this project, after a reading of ENTED (Lau et al., WACV 2024; see
+:mod:`.texture` for its operators). Licence of code: Apache-2.0. Licence of weights: see MODEL_CARD.md.
+
+The references are warped to the degraded face (:mod:`.correspondence`), given its colours, and encoded again by the
+restorer's own encoder, so that what is fused comes from the same layers as what it is fused with. Then, at 32, 64 and
+128 px, with x the decoder's features and g the gate,
+
+    x' = x + g·conv(FiLM(conv([x, warped features, textures, code words]), style)),
+
+and at last the three finest bands of the picture y move towards those of the warped references a by g·alpha:
+
+    y' = y + sum over bands b of g·alpha_b·(b(a) - b(y)).
+
+g is a gate for each position times one for the person, sigmoid of how well the embeddings of face and references agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..lookup import adain
+from .correspondence import Correspondence, Matches, warp
+from .fusion import BANDS, Fusion, StyleCodes, bands, doubled, match_colours, resized
+from .texture import CodebookAttention, Distribution, Extraction, reconstruct
+
+PICKY = 40.0  # how much a photograph that is more alike at a place (cosine of descriptors) counts there
+Encode = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Sizes of a :class:`TransferNet`.
+
+    Attributes:
+        widths, latent: the restorer's.
+        identity: numbers in an embedding.
+        style: channels of a style code.
+        words: channels of what the codebook gives.
+        textures: (side, number, kernel) of each scale, NTED's.
+        hidden: channels between the two convolutions of each fusion, coarse to fine.
+    """
+
+    widths: tuple[int, int, int] = (32, 64, 128)
+    latent: int = 128
+    identity: int = 512
+    style: int = 64
+    words: int = 32
+    textures: tuple[tuple[int, int, int], ...] = ((16, 16, 1), (32, 32, 3), (64, 32, 3), (128, 64, 3))
+    hidden: tuple[int, int, int] = (128, 96, 48)
+
+
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """R references of each of N faces: pictures (N,R,3,S,S) in [0,1], latents (N,R,L,h,w), encoder features
+    {side: (N,R,C,r,r)}, embeddings (N,R,D), weights (N,R) above 0."""
+
+    pictures: Tensor
+    content: Tensor
+    skips: Mapping[int, Tensor]
+    identity: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What references give.
+
+    Attributes:
+        transfer: {32, 64, 128: (N,C+1,r,r) features, the gate in the last channel; S: (N,3,S,S) warped pictures}.
+        style: (N,16,style).
+        shares: (N,R,32,32), sum over R is 1: which photograph gives how much; the gate is not in it.
+        matches: flow and descriptors.
+        echoes: {side: (N,3,side,side)} the references' colours sent the way their textures went; empty unless asked.
+    """
+
+    transfer: dict[int, Tensor]
+    style: Tensor
+    shares: Tensor
+    matches: Matches
+    echoes: dict[int, Tensor]
+
+
+class TransferNet(nn.Module):
+    """Finds what references give to a face, and fuses it in the decoder (see the head of this file)."""
+
+    def __init__(self, config: TransferConfig | None = None) -> None:
+        super().__init__()
+        self.config = c = config or TransferConfig()
+        fine, middle, coarse = c.widths
+        self.correspondence = Correspondence(coarse, middle, c.latent)
+        channels = {128: fine, 64: middle, 32: coarse, 16: coarse}
+        self.extract = nn.ModuleDict({str(side): Extraction(channels[side], k, size) for side, k, size in c.textures})
+        self.distribute = nn.ModuleDict(
+            {str(side): Distribution(channels[side], k, size) for side, k, size in c.textures}
+        )
+        self.words = nn.ModuleDict(
+            {
+                "32": CodebookAttention(coarse, c.latent, c.words),
+                "64": CodebookAttention(middle, c.latent, c.words, c.words),
+            }
+        )
+        opening = nn.Conv2d(64, 1, 3, padding=1)
+        nn.init.zeros_(opening.weight)
+        nn.init.constant_(opening.bias, 2.0)  # type: ignore[arg-type]  # open, until it learns on wrong references
+        self.gate = nn.Sequential(nn.Conv2d(2 * 64 + 4, 64, 3, padding=1), nn.ReLU(), opening)
+        self.person = nn.Parameter(torch.tensor([3.0, 0.6]))  # logarithm of the slope, and the cosine of one half
+        self.styles = StyleCodes(c.latent, c.identity, c.style)
+        found = (2 * coarse + coarse + c.words, 2 * middle + c.words, 2 * fine + 48)
+        self.fusions = nn.ModuleList(
+            Fusion(w, f, h, c.style) for w, f, h in zip((coarse, middle, fine), found, c.hidden, strict=True)
+        )
+        self.bands = nn.Conv2d(fine + 2 * fine + 48, BANDS, 3, padding=1)
+        nn.init.zeros_(self.bands.weight)
+        nn.init.constant_(self.bands.bias, -2.0)  # type: ignore[arg-type]
+
+    def find(
+        self,
+        content: Tensor,
+        quality: Tensor,
+        skips: Mapping[int, Tensor],
+        photographs: Photographs,
+        codebook: Tensor,
+        encode: Encode,
+        own: Tensor | None = None,
+        strength: float = 1.0,
+        echo: bool = False,
+    ) -> Found:
+        """Look for the face in its references.
+
+        Args:
+            content, quality: the face's latent and its code words (N,L,h,w).
+            skips: its encoder features {side: (N,C,r,r)} and, under its own side, the face (N,3,S,S) in [0,1].
+            photographs: its references.
+            codebook: (codes,L).
+            encode: the restorer's encoder, faces (N,3,S,S) in [-1,1] to latent and features, fine to coarse.
+            own: the face's embedding (N,D); None takes the references for the person's without a doubt.
+            strength: 0 to 1, multiplies the gate.
+            echo: also send the references' colours the textures' way, for the loss that teaches it.
+        """
+        like = self.person
+        size = max(skips)
+        face = skips[size].float()
+        skips = {side: x.to(like) for side, x in skips.items() if side != size}
+        stored = {side: x.to(like) for side, x in photographs.skips.items()}
+        content, quality, codebook, remembered = (x.to(like) for x in (content, quality, codebook, photographs.content))
+        n, r = photographs.weights.shape
+        matches = self.correspondence(
+            (skips[32], content, quality),
+            (stored[32], remembered),
+            (skips[64], stored[64]),
+        )
+        flow = matches.flow.flatten(0, 1)
+        seen = warp(photographs.pictures.flatten(0, 1).float(), flow)
+        seen = match_colours(seen, face.repeat_interleave(r, 0))
+        with torch.no_grad():
+            latent, features = encode((seen * 2 - 1).to(like).contiguous(memory_format=torch.channels_last))
+        alike = F.cosine_similarity(matches.queries[:, None].float(), matches.keys.float(), dim=2)[:, :, None]
+        votes = matches.sure + PICKY * alike + photographs.weights.log()[:, :, None, None, None]
+        if own is not None:
+            votes = votes + F.logsigmoid(self.trust(own[:, None], photographs.identity))[..., None, None, None]
+        shares = votes.softmax(1)
+
+        def merged(x: Tensor) -> Tensor:
+            """Weighted sum over the references of (N*R,C,r,r)."""
+            share = F.interpolate(shares.flatten(0, 1), x.shape[-2:], mode="bilinear", align_corners=False)
+            return (x.unflatten(0, (n, r)) * share.unflatten(0, (n, r)).to(x)).sum(1)
+
+        skips[16], stored[16] = (
+            F.avg_pool2d(skips[32], 2),
+            F.avg_pool2d(stored[32].flatten(0, 1), 2).unflatten(0, (n, r)),
+        )
+        given, echoes = {}, {}
+        for side, *_ in self.config.textures:
+            textures, taken = self.extract[str(side)](stored[side], photographs.weights)
+            out, spread = self.distribute[str(side)](skips[side], textures)
+            given[side] = adain(out, skips[side]).to(like)
+            if echo:
+                small = F.adaptive_avg_pool2d(photographs.pictures.flatten(0, 1), side).unflatten(0, (n, r))
+                echoes[side] = reconstruct(small, taken, spread)
+        words = {32: self.words["32"](skips[32], codebook)}
+        words[64] = self.words["64"](skips[64], codebook, words[32])
+
+        picture = merged(seen)
+        difference = F.adaptive_avg_pool2d(picture - face, 32).abs()
+        sure = (matches.sure * shares).sum(1)
+        keys = (matches.keys * shares.to(matches.keys)).sum(1)
+        agreement = torch.cat([matches.queries, keys, difference.to(keys), sure.to(keys)], 1)
+        gate = torch.sigmoid(self.gate(agreement).float())
+        identity = F.normalize((photographs.identity * photographs.weights[..., None]).sum(1), dim=-1)
+        if own is not None:
+            gate = gate * torch.sigmoid(self.trust(own, identity))[:, None, None, None]
+        gate = strength * gate
+
+        coarse = [merged(features[2]), merged(latent), given[32] + doubled(given[16]), words[32]]
+        transfer = {32: coarse, 64: [merged(features[1]), given[64], words[64]], 128: [merged(features[0]), given[128]]}
+        together = {side: torch.cat([*parts, resized(gate, side).to(like)], 1) for side, parts in transfer.items()}
+        style = self.styles(content, remembered, identity.to(like))
+        return Found(together | {size: picture}, style, shares[:, :, 0], matches, echoes)
+
+    def trust(self, own: Tensor, other: Tensor) -> Tensor:
+        """How sure two embeddings (..., D) make us that they are of one person, before a sigmoid."""
+        return self.person[0].exp() * ((own * other).sum(-1) - self.person[1])
+
+    def fuse(self, level: int, x: Tensor, transfer: Mapping[int, Tensor], style: Tensor) -> Tensor:
+        """The decoder's features (N,C,r,r) at 32, 64 or 128 px (level 0, 1, 2) with what was found."""
+        found = transfer[x.shape[-1]].to(x)
+        return self.fusions[level](x, self._at(x, found, transfer), found[:, -1:], style.to(x))
+
+    def blend(self, y: Tensor, x: Tensor, transfer: Mapping[int, Tensor]) -> Tensor:
+        """The picture y (N,3,S,S) in [0,1], decoded from features x at 128 px, with the references' finest bands."""
+        found = transfer[x.shape[-1]].to(x)
+        alpha = torch.sigmoid(self.bands(torch.cat([x, self._at(x, found, transfer)], 1)).float())
+        alpha = alpha * found[:, -1:]
+        here, there = bands(y), bands(transfer[y.shape[-1]].to(y))
+        move = y.new_zeros(())
+        for b in reversed(range(BANDS)):  # coarse to fine
+            part = resized(alpha[:, b : b + 1], here[b].shape[-1]) * (there[b] - here[b])
+            move = part if move.ndim == 0 else doubled(move) + part
+        return y + move
+
+    def _at(self, x: Tensor, found: Tensor, transfer: Mapping[int, Tensor]) -> Tensor:
+        """What was found, without its gate; at the finest scale with the warped pictures, 4x4 pixels to a place."""
+        pictures = transfer[max(transfer)]
+        if 4 * x.shape[-1] < pictures.shape[-1]:
+            return found[:, :-1]
+        return torch.cat([found[:, :-1], F.pixel_unshuffle((pictures * 2 - 1).to(x), 4)], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class TransferGuide:
+    """What was found, bound to the network that fuses it: the :class:`.restorer.Guide` of some faces.
+
+    Attributes:
+        network: fuses.
+        transfer, style: see :class:`Found`.
+    """
+
+    network: TransferNet
+    transfer: Mapping[int, Tensor]
+    style: Tensor
+
+    def fuse(self, level: int, x: Tensor) -> Tensor:
+        """See :meth:`TransferNet.fuse`."""
+        return self.network.fuse(level, x, self.transfer, self.style)
+
+    def blend(self, y: Tensor, x: Tensor) -> Tensor:
+        """See :meth:`TransferNet.blend`."""
+        return self.network.blend(y, x, self.transfer)

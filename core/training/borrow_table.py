@@ -1,0 +1,158 @@
+"""What borrowing without training (:mod:`..borrow`) gives: no, the right and a wrong reference beside each other.
+
+Photographs of the London set's validation people, damaged as :mod:`.evaluate` damages them; the reference is the
+person's other photograph (a neutral face for a smiling one, and the other way round), the same of the next person, that
+of the nearest lookalike, or the right and the next person's together. "codes of the truth" puts the truth's own code
+words in: no reference could give more. The table has the damaged faces restored blind, and then what each reference
+changes, with the 90% bootstrap over people. Strengths are chosen on the odd half, reported on the even one.
+
+    python -m resemblance.core.training.borrow_table --work WORK --strengths 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..borrow import borrow
+from ..crop import aligned_crops
+from ..records import FaceTokens, Lookup, Person
+from ..restorers import load_restorer
+from ..token_restorer import TokenRestorer
+from ..tokens import decode_tokens, encode_tokens, restore_tokens
+from .data import to_tensor
+from .degradation import degrade
+from .evaluate import BATCH, SEVERITIES, people, summary
+from .judges import Recognizer, lpips
+
+log = logging.getLogger(__name__)
+
+METRICS = ("psnr", "lpips_alex", "sface")
+Scores = dict[str, Tensor]
+
+
+class Judges:
+    """PSNR, LPIPS-Alex and SFace's cosine to the truth."""
+
+    def __init__(self, assets: str | None) -> None:
+        self.lpips = lpips("alex", assets)
+        self.sface = Recognizer("sface", assets)
+
+    @torch.inference_mode()
+    def __call__(self, faces: Tensor, truth: Tensor) -> Scores:
+        """(N,3,512,512) twice, in [0,1], to {metric: (N,)}."""
+        pairs = list(zip(faces.split(BATCH), truth.split(BATCH), strict=True))
+        return {
+            "psnr": -10 * (faces - truth).square().mean((1, 2, 3)).log10(),
+            "lpips_alex": torch.cat([self.lpips(x, y).flatten() for x, y in pairs]),
+            "sface": torch.cat([(self.sface(x) * self.sface(y)).sum(1) for x, y in pairs]),
+        }
+
+
+def choose_references(names: list[str], embeddings: Tensor) -> dict[str, list[list[int]]]:
+    """{kind: for each face the rows of its references}, from names such as "003_neutral" and unit embeddings (N,D)."""
+    who, how = zip(*(name.split("_") for name in names), strict=True)
+    chosen: dict[str, list[list[int]]] = {"right": [], "wrong": [], "lookalike": [], "right and wrong": []}
+    count = len(names)
+    for i, likeness in enumerate(embeddings @ embeddings.T):
+        # All references have the other expression, the wrong ones too, or they would differ in more than the person.
+        others = [j % count for j in range(i + 1, i + count) if how[j % count] != how[i]]
+        right = next(j for j in others if who[j] == who[i])
+        strangers = [j for j in others if j != right]
+        chosen["right"].append([right])
+        chosen["wrong"].append([strangers[0]])
+        chosen["lookalike"].append([max(strangers, key=lambda j: float(likeness[j]))])
+        chosen["right and wrong"].append([right, strangers[0]])
+    return chosen
+
+
+def table(
+    faces: list[np.ndarray],
+    names: list[str],
+    restorer: TokenRestorer,
+    strengths: list[float],
+    fidelity: float | None,
+    assets: str | None,
+) -> dict[str, dict[str, Scores]]:
+    """{severity: {row: {metric: a number for each face}}}; all rows but the first are differences to it."""
+    truth = to_tensor(faces)
+    judges = Judges(assets)
+    arcface = Recognizer("arcface", assets)
+    with torch.inference_mode():
+        embeddings = torch.cat([arcface(x) for x in truth.split(BATCH)])
+    content, quality, *_ = restorer.encode(truth, Lookup())
+    chosen = choose_references(names, embeddings)
+
+    def person(rows: list[int]) -> Person:
+        weights, sources = (1.0,) * len(rows), tuple(names[row] for row in rows)
+        e = embeddings[rows]
+        return Person("", truth[rows], content[rows], quality[rows], {}, e, e, weights, sources)
+
+    def judged(tokens: FaceTokens) -> Scores:
+        return judges(decode_tokens(restore_tokens(tokens, fidelity)), truth)
+
+    result: dict[str, dict[str, Scores]] = {}
+    for severity in SEVERITIES:
+        seeds = [zlib.crc32(f"{name} {severity}".encode()) for name in names]
+        bad = [degrade(f, severity, np.random.default_rng(s)) for f, s in zip(faces, seeds, strict=True)]
+        tokens = encode_tokens(aligned_crops(to_tensor(bad)), restorer)
+        blind = judged(tokens)
+        rows = {"codes of the truth": judged(replace(tokens, quality=quality))}
+        for strength in strengths:
+            for kind, references in chosen.items():
+                moved, _ = borrow(tokens, [person(r) for r in references], strength)
+                rows[f"{kind}, strength {strength:g}"] = judged(moved)
+                log.info("%s, %s, strength %g", severity, kind, strength)
+        differences = {row: {m: v - blind[m] for m, v in scores.items()} for row, scores in rows.items()}
+        result[severity] = {"none": blind} | differences
+    return result
+
+
+def as_text(result: dict[str, dict[str, Scores]], names: list[str]) -> str:
+    """The table in Markdown, with the bootstrap over people: two faces of one are not two trials."""
+    who = [name.split("_")[0] for name in names]
+    lines = ["| damage | reference | " + " | ".join(METRICS) + " |", "|" + "---|" * (len(METRICS) + 2)]
+    for severity, rows in result.items():
+        for row, scores in rows.items():
+            cells = []
+            for metric in METRICS:
+                of_person: dict[str, list[float]] = {}
+                for name, value in zip(who, scores[metric].tolist(), strict=True):
+                    of_person.setdefault(name, []).append(value)
+                s = summary([float(np.mean(values)) for values in of_person.values()])
+                sign = "" if row == "none" else "+"
+                cells.append(f"{s['mean']:{sign}.3f} ({s['low']:{sign}.3f} to {s['high']:{sign}.3f})")
+            lines.append(f"| {severity} | {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
+    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    parser.add_argument("--weights", type=Path, help="a restorer with a codebook (default: the shipped one)")
+    parser.add_argument("--fidelity", type=float, help="content weight (default: the restorer's own)")
+    parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0])
+    parser.add_argument("--half", choices=("odd", "even"), default="even")
+    parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    restorer = load_restorer(args.weights, dtype=torch.float32)
+    if not isinstance(restorer, TokenRestorer):
+        parser.error(f"{restorer.name} has no codebook; expected CodeFormer or the shipped restorer")
+    faces, names = people(args.work, args.half)
+    faces, names = faces[: args.limit], names[: args.limit]
+    result = table(faces, names, restorer, args.strengths, args.fidelity, args.assets)
+    log.info("%d faces, %s half, %s\n%s", len(faces), args.half, restorer.name, as_text(result, names))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The table of references: damaged, no reference, the right one, a stranger's, a lookalike's, two right and one wrong.
+
+London's validation people: the neutral photograph is restored with the smiling one as reference, and the other way
+round, all on the same weights and setting. A stranger is the next person of the list, a lookalike the person whose
+photograph is most alike by w600k_mbf; both show the reference's expression. The second right photograph is the first
+one mirrored: there are two of each person. With `--people generated` the pairs are of people the generator drew. The
+mouth is how far its 20 landmarks lie from the truth's [px of 512].
+Settings are chosen on the odd half of the people and reported on the even half.
+
+    python -m resemblance.core.training.reference_table --work WORK --json references.json --grid references.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..crop import aligned_crops
+from ..geometry import TEMPLATE_SIZE
+from ..identity import BuiltinEmbedder
+from ..models.restorer import ResemblanceNet
+from ..models.transfer import TransferNet
+from ..records import FaceTokens, Lookup, Person
+from ..restorers import load_restorer
+from ..token_restorer import TokenRestorer
+from ..tokens import encode_tokens
+from .borrow_table import choose_references
+from .data import HELD_OUT, to_tensor
+from .degradation import degrade
+from .evaluate import METRICS, SEVERITIES, Judges, people, save_grid, summary
+from .faces import open_faces
+from .judges import Recognizer
+from .landmarks import Landmarks
+from .loop import read_average
+from .people import PHOTOGRAPHS
+
+log = logging.getLogger(__name__)
+
+DOZEN = 12
+MOUTH = slice(52, 72)  # of the 106 landmarks
+# Where in what was found the parts lie that can be left out: {side: channels}, see TransferNet.find.
+PARTS = {
+    "features": {32: slice(0, 256), 64: slice(0, 64), 128: slice(0, 32)},
+    "textures": {32: slice(256, 384), 64: slice(64, 128), 128: slice(32, 64)},
+    "code words": {32: slice(384, 416), 64: slice(128, 160)},
+}
+ROWS = ("none", "right", "stranger", "lookalike", "two right, one wrong")
+
+
+class ReferenceTable:
+    """All rows for some faces."""
+
+    def __init__(
+        self, restorer: TokenRestorer, assets: str | None, doubt: bool = True, without: str | None = None
+    ) -> None:
+        self.restorer = restorer
+        self.without = without
+        self.judges = Judges(assets)
+        self.landmarks = Landmarks(assets)
+        self.recognizer = Recognizer("arcface", assets)
+        self.embedder = BuiltinEmbedder() if doubt else None
+
+    def identity(self, faces: Tensor) -> Tensor:
+        """Embeddings of faces (N,3,512,512), as the transfer network reads them."""
+        with torch.inference_mode():
+            return self.embedder.embed(faces) if self.embedder else self.recognizer(faces)
+
+    def person(self, faces: Tensor) -> Person:
+        """Photographs (R,3,512,512) as a person."""
+        content, quality, _, _, skips = self.restorer.encode(faces, Lookup())
+        features = {side: x for side, x in skips.items() if side != TEMPLATE_SIZE}
+        identity = self.identity(faces)
+        names = tuple(str(n) for n in range(len(faces)))
+        return Person("someone", faces, content, quality, features, identity, identity, (1.0,) * len(faces), names)
+
+    def restore(self, damaged: Tensor, given: list[Person | None], strength: float) -> Tensor:
+        """Faces (N,3,512,512) restored, each with the photographs given."""
+        results = []
+        for face, person in zip(damaged.split(1), given, strict=True):
+            tokens = encode_tokens(aligned_crops(face), self.restorer)
+            own = list(self.identity(face)) if self.embedder else None
+            if person is not None:
+                tokens, _ = self.restorer.transfer(tokens, [person], strength, own)
+                tokens = self._ablated(tokens)
+            results.append(self.restorer.decode(tokens))
+        return torch.cat(results)
+
+    def _ablated(self, tokens: FaceTokens) -> FaceTokens:
+        """The tokens with a part of what was found set to 0."""
+        if self.without is None or tokens.transfer is None or tokens.style is None:
+            return tokens
+        if self.without == "styles":
+            return replace(tokens, style=torch.zeros_like(tokens.style))
+        transfer = {side: x.clone() for side, x in tokens.transfer.items()}
+        for side, channels in PARTS[self.without].items():
+            transfer[side][:, channels] = 0
+        return replace(tokens, transfer=transfer)
+
+    def mouths(self, faces: Tensor, truth: Tensor) -> list[float]:
+        """Mean distance of the mouth's landmarks [px]."""
+        found = [
+            self.landmarks((x.permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy())[MOUTH]
+            for x in torch.cat([faces, truth])
+        ]
+        here, there = np.split(np.array(found), 2)
+        return np.linalg.norm(here - there, axis=-1).mean(1).tolist()
+
+    def __call__(
+        self, faces: list[np.ndarray], names: list[str], strength: float, rows: tuple[str, ...] = ROWS
+    ) -> tuple[dict, dict]:
+        """The table {severity: {row: {metric: N numbers}}} and pictures {severity: columns}."""
+        truth = to_tensor(faces)
+        with torch.inference_mode():
+            alike = torch.cat([self.recognizer(x) for x in truth.split(4)])
+        chosen = choose_references(names, alike)
+        partner, strangers, lookalikes = (
+            [rows[0] for rows in chosen[kind]] for kind in ("right", "wrong", "lookalike")
+        )
+        singles = [self.person(x) for x in truth.split(1)]
+        given: dict[str, list[Person | None]] = {
+            "none": [None] * len(faces),
+            "right": [singles[p] for p in partner],
+            "stranger": [singles[s] for s in strangers],
+            "lookalike": [singles[s] for s in lookalikes],
+        }
+        if "two right, one wrong" in rows:
+            given["two right, one wrong"] = [
+                self.person(torch.stack([truth[p], truth[p].flip(-1), truth[s]]))
+                for p, s in zip(partner, strangers, strict=True)
+            ]
+        table: dict = {}
+        pictures: dict[str, tuple[Tensor, ...]] = {}
+        for severity in SEVERITIES:
+            seeds = [zlib.crc32(f"{name} {severity}".encode()) for name in names]
+            bad = [degrade(f, severity, np.random.default_rng(s)) for f, s in zip(faces, seeds, strict=True)]
+            damaged = to_tensor(bad)
+            columns = {"degraded": damaged} | {row: self.restore(damaged, given[row], strength) for row in rows}
+            table[severity] = {
+                row: self.judges(column, truth) | {"mouth": self.mouths(column, truth)}
+                for row, column in columns.items()
+            }
+            pictures[severity] = (damaged, truth[partner], *(columns[r] for r in rows if r != "lookalike"), truth)
+        return table, pictures
+
+
+def held_out(work: Path, half: str) -> tuple[list[np.ndarray], list[str]]:
+    """Generated people who are never trained on, a dozen for each half, named as London's: here `smiling` is the other
+    photograph (:mod:`.people`), in another light, pose and expression."""
+    faces = open_faces(work / "generated_512.u8", 0, TEMPLATE_SIZE)
+    others = open_faces(work / "references_512.u8", 0, TEMPLATE_SIZE)
+    drawn = [i for i in range(len(faces) - HELD_OUT, len(faces)) if others[PHOTOGRAPHS * i, ::64].any()]
+    chosen = drawn[(0 if half == "even" else 1) :: 2][:DOZEN]
+    pictures = [np.array(x) for i in chosen for x in (faces[i], others[PHOTOGRAPHS * i])]
+    return pictures, [f"{i}_{name}" for i in chosen for name in ("neutral", "smiling")]
+
+
+def as_text(table: dict) -> str:
+    """Means, and for SFace the difference to no reference with its 90% bootstrap interval, in Markdown."""
+    metrics = (*METRICS, "mouth")
+    lines = [
+        "| damage | reference | " + " | ".join(metrics) + " | SFace minus none |",
+        "|" + "---|" * (len(metrics) + 3),
+    ]
+    for severity, rows in table.items():
+        for row, scores in rows.items():
+            cells = [f"{np.mean(scores[m]):.{2 if m in ('psnr', 'mouth') else 3}f}" for m in metrics]
+            gain = summary((np.array(scores["sface"]) - rows["none"]["sface"]).tolist())
+            cells.append(f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})")
+            lines.append(f"| {severity} | {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table; save it and the grid."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
+    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    parser.add_argument("--checkpoint", type=Path, help="a training's checkpoint (default: the shipped weights)")
+    parser.add_argument(
+        "--trust", action="store_true", help="take all references for the person's: before doubt is trained"
+    )
+    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--people", choices=("london", "generated"), default="london")
+    parser.add_argument("--half", choices=("odd", "even"), default="even")
+    parser.add_argument("--without", choices=(*PARTS, "styles"), help="an ablation: what was found, but this")
+    parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--grid", type=Path)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    restorer = load_restorer(None, dtype=torch.float32)
+    assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet)
+    if args.checkpoint:
+        transfer = TransferNet().eval().requires_grad_(False)
+        transfer.load_state_dict(read_average(args.checkpoint))
+        restorer.network.transfer = transfer
+    faces, names = (people if args.people == "london" else held_out)(args.work, args.half)
+    faces, names = faces[: args.limit], names[: args.limit]
+    table, pictures = ReferenceTable(restorer, args.assets, not args.trust, args.without)(
+        faces, names, args.strength, tuple(dict.fromkeys(("none", *args.rows)))
+    )
+    log.info("%d faces, %s half\n%s", len(faces), args.half, as_text(table))
+    if args.json:
+        args.json.write_text(json.dumps(table, indent=1))
+    if args.grid:
+        save_grid(pictures, args.grid)
+
+
+if __name__ == "__main__":
+    main()

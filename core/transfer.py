@@ -1,0 +1,173 @@
+"""Giving faces the texture of the photographs of their people, and showing what came from which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .borrow import borrow
+from .crop import aligned_crops, maps_into_crops, pick_crops, template_masks, template_view
+from .identity import Embedder, load_embedder
+from .matching import check_names
+from .measure import damage, luma, measure_quality
+from .preview import COLOURS
+from .records import Crops, FaceQuality, FaceTokens, Person, References
+from .references import Refusal, check_restorer
+
+Progress = Callable[[], None]
+
+# Damage up to which a photograph is good enough for any face: undamaged ones measure up to 0.31, and the measure takes
+# blocks of JPEG for texture, so that a ruined face may seem to be the better one.
+GOOD = 0.35
+SAME_PICTURE = 1 / 255  # mean difference of two aligned faces up to which they are one picture
+SHOWN = 0.6  # how strongly a photograph's colour is laid over the face
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred:
+    """Tokens after the transfer, and what was taken.
+
+    Attributes:
+        tokens: to be restored and decoded.
+        attribution: for each face (R,h,w) in [0,1], how much of each place was taken from each of the R photographs of
+            its person; R is 0 for a face without a person.
+        people: whose photographs each face was given, None for nobody's.
+        unused: for each face (source, reason) of the person's photographs that were passed over.
+    """
+
+    tokens: FaceTokens
+    attribution: tuple[Tensor, ...]
+    people: tuple[Person | None, ...]
+    unused: tuple[tuple[Refusal, ...], ...]
+
+
+def transfer_texture(
+    tokens: FaceTokens,
+    references: References,
+    strength: float = 1.0,
+    people: Sequence[str | None] | None = None,
+    progress: Progress | None = None,
+    reader: Embedder | None = None,
+) -> Transferred:
+    """Give each face texture from the photographs of its person.
+
+    A photograph is passed over for a face that it is the very picture of, and for one that is no more damaged than it.
+
+    Args:
+        tokens: of the faces, as they were encoded.
+        references: encoded by the tokens' restorer.
+        strength: 0 (the tokens as they are) to 1.
+        people: the name of the person each face shows, or None for nobody; left out, those that the faces carry
+            (:attr:`.records.Face.person`).
+        progress: see :class:`.restorers.Restorer`.
+        reader: the built-in embedder, by which a restorer takes less from the photographs of somebody else, unless the
+            face was named by hand; read from disk where it is not given.
+
+    Returns:
+        New tokens. At strength 0, and where there is nobody to take from, those that were given.
+
+    Raises:
+        ValueError: references of another restorer, a name that is not among them, not as many names as faces, or a
+            strength outside 0 to 1.
+    """
+    check_strength(strength)
+    check_restorer(references, tokens.restorer)
+    labels = [face.person for face in tokens.crops.faces] if people is None else people
+    names = [label or None for label in labels]
+    if len(names) != len(tokens):
+        raise ValueError(f"Got {len(names)} names for {len(tokens)} faces; expected one for each (None for nobody).")
+    check_names([name for name in names if name is not None], references)
+    rows: list[list[int]] = [[] for _ in names]
+    unused: list[tuple[Refusal, ...]] = [() for _ in names]
+    by_name = {person.name: person for person in references.people if person.name in names}
+    qualities = {name: measure_quality(aligned_crops(person.faces)) for name, person in by_name.items()}
+    for n, name in enumerate(names):
+        if name is not None:
+            rows[n], unused[n] = _usable(pick_crops(tokens.crops, [n]), by_name[name], qualities[name])
+    given = [by_name[name] if name and rows[n] else None for n, name in enumerate(names)]
+    whole = [by_name[name] if name else None for name in names]
+    attribution = [tokens.content.new_zeros(len(p) if p else 0, *tokens.content.shape[-2:]) for p in whole]
+    if strength > 0 and any(given):
+        chosen = [_subset(person, rows[n]) if person else None for n, person in enumerate(given)]
+        if tokens.restorer.transfers:
+            reader = reader or load_embedder("built-in", tokens.content.device)
+            embedded = reader.embed(template_view(tokens.crops))
+            identity = [None if face.by_hand else own for face, own in zip(tokens.crops.faces, embedded, strict=True)]
+            tokens, found = tokens.restorer.transfer(tokens, chosen, strength, identity, progress)
+        else:
+            tokens, found = borrow(tokens, chosen, strength, progress)
+        for n, person in enumerate(given):
+            if person:
+                attribution[n][rows[n]] = found[n].to(attribution[n])
+    return Transferred(tokens, tuple(attribution), tuple(given), tuple(unused))
+
+
+def attribution_map(transferred: Transferred) -> Tensor:
+    """Which photograph gave what: the faces in grey under one colour for each photograph (:data:`.preview.COLOURS`).
+
+    Returns:
+        (N,3,S,S) float32 in [0,1] in the crops' own geometry.
+    """
+    crops = transferred.tokens.crops
+    pictures = torch.stack([luma(pixels) for pixels in crops.pixels])[:, None] if len(crops) else crops.pixels[:, :1]
+    pictures = pictures.repeat(1, 3, 1, 1)
+    for n, shares in enumerate(transferred.attribution):
+        if len(shares):
+            shares = maps_into_crops(pick_crops(crops, [n]), shares[None].to(pictures))[0].clamp(0, 1) * SHOWN
+            colours = shares.new_tensor([COLOURS[r % len(COLOURS)] for r in range(len(shares))]) / 255
+            rest = (1 - shares.sum(0)).clamp_min(0)
+            pictures[n] = pictures[n] * rest + torch.einsum("rhw,rc->chw", shares, colours)
+    return pictures.clamp(0, 1)
+
+
+def shares_taken(transferred: Transferred) -> list[tuple[tuple[str, float], ...]]:
+    """For each face (source, share) of its person's photographs: how much of the face was taken from it, 0 to 1."""
+    masks = template_masks(transferred.tokens.crops)
+    taken = []
+    for mask, person, shares in zip(masks, transferred.people, transferred.attribution, strict=True):
+        face = F.interpolate(mask[None], shares.shape[-2:], mode="area")[0, 0].to(shares)
+        each = ((shares * face).sum((1, 2)) / face.sum()).tolist()
+        taken.append(tuple(zip(person.sources, each, strict=True)) if person else ())
+    return taken
+
+
+def check_strength(strength: float) -> None:
+    """Raise ValueError unless the strength is 0 to 1."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"The strength of the references was {strength:g}; expected 0 to 1.")
+
+
+def _usable(face: Crops, person: Person, qualities: Sequence[FaceQuality]) -> tuple[list[int], tuple[Refusal, ...]]:
+    """Which of a person's photographs are good for a face, and why the others are not."""
+    own = damage(face.faces[0].quality or measure_quality(face)[0])
+    different = (template_view(face).to(person.faces) - person.faces).abs().mean((1, 2, 3)) > SAME_PICTURE
+    rows, unused = [], []
+    for row, (source, quality) in enumerate(zip(person.sources, qualities, strict=True)):
+        if not different[row]:
+            unused.append((source, "it is the very picture that is to be restored"))
+        elif damage(quality) > max(GOOD, own):
+            unused.append((source, f"it is more damaged ({damage(quality):.2f}) than the face itself ({own:.2f})"))
+        else:
+            rows.append(row)
+    return rows, tuple(unused)
+
+
+def _subset(person: Person, rows: list[int]) -> Person:
+    """The person with some of their photographs."""
+    if len(rows) == len(person):
+        return person
+    return replace(
+        person,
+        faces=person.faces[rows],
+        content=person.content[rows],
+        quality=person.quality[rows],
+        skips={side: x[rows] for side, x in person.skips.items()},
+        identity=person.identity[rows],
+        embeddings=person.embeddings[rows],
+        weights=tuple(person.weights[row] for row in rows),
+        sources=tuple(person.sources[row] for row in rows),
+    )

@@ -1,0 +1,197 @@
+"""Encode References and Match References: the people whose photographs are at hand, and which face is whose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..core.crop import crop_faces
+from ..core.matching import Match, labelled, match_faces, parse_manual
+from ..core.records import Face, PhotoFaces, References
+from ..core.references import ReferencePhoto, encode_references
+from ..core.reports import match_record, references_record
+from ..core.restorers import Restorer
+from . import models
+from .detect import find_faces
+from .progress import PhotoBar, check_interrupt, working
+from .sockets import OWN, FacesSocket, ReferencesSocket, check_same_photos, or_none, photos_of, restorer_input, schema
+
+PERSON = "person"  # what a person is called whom nobody named
+THRESHOLD = 0.5  # as in Detect Faces
+
+
+class EncodeReferences(io.ComfyNode):
+    """Photographs of a person, to references."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "EncodeReferences",
+            ("reference image", "identity", "face model", "same person"),
+            display_name="Encode References",
+            description="Reads good photographs of one person, from which the restoring nodes take texture.",
+            is_input_list=True,
+            inputs=[
+                io.Image.Input(
+                    "image",
+                    tooltip="Good photographs of one person: a batch, or a list of pictures of any size. Three to five "
+                    "are enough.",
+                ),
+                restorer_input(),
+                references_input("To add these photographs to: more of the same person, or other people."),
+                io.String.Input(
+                    "person",
+                    default=PERSON,
+                    tooltip="A name of your choice; photographs of one name belong to one person.",
+                ),
+                io.Float.Input(
+                    "weight",
+                    default=1.0,
+                    min=0.05,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="How much these photographs count beside the person's others. Lower it for poorer ones.",
+                ),
+            ],
+            outputs=[
+                ReferencesSocket.Output(
+                    display_name="references", tooltip="For the nodes that restore, match, transfer and compare."
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="Which photographs are used, and why others are not, as JSON."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: list[Tensor],
+        person: list[str],
+        weight: list[float],
+        restorer: list[Restorer] | None = None,
+        references: list[References] | None = None,
+    ) -> io.NodeOutput:
+        """See the class."""
+        pictures = [picture for batch in image for picture in photos_of(batch)]
+        found = encode(
+            pictures,
+            restorer[0] if restorer else models.get_restorer(),
+            person[0],
+            weight[0],
+            references[0] if references else None,
+        )
+        return io.NodeOutput(found, json.dumps(references_record(found), indent=1))
+
+
+class MatchReferences(io.ComfyNode):
+    """Faces, labelled with the people they are."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "MatchReferences",
+            ("face recognition", "identify faces", "who is who"),
+            display_name="Match References",
+            description="Says which face is whose, by likeness to the references or by what you write.",
+            inputs=[
+                FacesSocket.Input("faces", tooltip="From Detect Faces or Select Faces."),
+                io.Image.Input("image", tooltip="The image in which the faces were found."),
+                references_input("The people who may be in the image.", optional=False),
+                io.Float.Input(
+                    "threshold",
+                    default=OWN,
+                    min=OWN,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How alike a face and the references must be (cosine). Below 0 the recognition network's "
+                    "own. Lower it when a damaged face is not recognised, raise it when a stranger is.",
+                ),
+                manual_input(),
+            ],
+            outputs=[
+                FacesSocket.Output(display_name="faces", tooltip="The same faces, labelled, for Crop Faces."),
+                io.String.Output(display_name="report", tooltip="Who was matched, how well, and why, as JSON."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, faces: PhotoFaces, image: Tensor, references: References, threshold: float, manual: str
+    ) -> io.NodeOutput:
+        """See the class."""
+        photos = photos_of(image)
+        check_same_photos(photos, faces)
+        named = parse_manual(manual)
+        embedder = models.get_embedder(references.embedder)
+        bar = PhotoBar(len(photos))
+        shown: list[Face] = []
+        entries = []
+        for number in range(len(photos)):
+            own = [face for face in faces.faces if face.image == number]
+            crops = crop_faces(photos, own, progress=check_interrupt)
+            matches = match_faces(crops, references, embedder, or_none(threshold), named)
+            shown += map(labelled, own, matches)
+            entries += map(matched_record, own, matches)
+            bar.finish()
+        return io.NodeOutput(PhotoFaces(tuple(shown), faces.photos), json.dumps(entries, indent=1))
+
+
+def references_input(tooltip: str, optional: bool = True) -> io.Input:
+    """References, from Encode References."""
+    return ReferencesSocket.Input("references", optional=optional, tooltip=f"From Encode References. {tooltip}")
+
+
+def manual_input(optional: bool = False) -> io.Input:
+    """Who is who, by hand."""
+    return io.String.Input(
+        "manual",
+        default="",
+        placeholder="1=anna, 2=none",
+        optional=optional,
+        tooltip="Who is who, by the numbers that Detect Faces draws, such as 1=anna, 2=none. It wins over likeness; "
+        "use it on faces too damaged to be recognised.",
+    )
+
+
+def encode(
+    pictures: Sequence[Tensor],
+    restorer: Restorer,
+    person: str,
+    weight: float = 1.0,
+    onto: References | None = None,
+    show: Callable[[float], None] | None = None,
+) -> References:
+    """References of one person's pictures (3,H,W), added to others.
+
+    Raises:
+        ValueError: none of the pictures can be used; else as :func:`..core.references.encode_references`.
+    """
+    # The built-in one even beside insightface: it knows severely damaged faces (MODEL_CARD.md), insightface's does not.
+    embedder = models.get_embedder(onto.embedder if onto else "built-in")
+    known = sum(len(p) for p in onto.people if p.name == person) if onto else 0
+    photos = [
+        ReferencePhoto(picture, f"{person} {number}", person, weight)
+        for number, picture in enumerate(pictures, known + 1)
+    ]
+    with working(restorer, len(photos), "references", show) as progress:
+        found = encode_references(photos, restorer, embedder, detect_all, onto, progress)
+    if person not in [p.name for p in found.people]:
+        reasons = "; ".join(f"{source}: {reason}" for source, reason in found.refused)
+        raise ValueError(f"None of the photographs of '{person}' can be used ({reasons}). Give at least one good one.")
+    return found
+
+
+def detect_all(photos: Tensor) -> list[Face]:
+    """All faces, found as Detect Faces finds them by default, but small ones too."""
+    return find_faces(photos, models.get_detector("auto"), THRESHOLD, 1, 0)
+
+
+def matched_record(face: Face, match: Match) -> dict[str, object]:
+    """Whom a face shows, for a report."""
+    return {"image": face.image, "index": face.index, "person": match.person, **match_record(match)}

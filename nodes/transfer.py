@@ -1,0 +1,75 @@
+"""Transfer Texture: from the references into the tokens."""
+
+from __future__ import annotations
+
+import json
+
+from comfy_api.latest import io
+
+from ..core.matching import labels_or_matches
+from ..core.records import FaceTokens, References
+from ..core.reports import refused_records
+from ..core.transfer import attribution_map, shares_taken, transfer_texture
+from . import models
+from .crop import tiles_of
+from .progress import working
+from .references import matched_record, references_input
+from .sockets import TokensSocket, schema
+
+
+class TransferTexture(io.ComfyNode):
+    """Texture of the person's other photographs."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "TransferTexture",
+            ("reference restoration", "ENTED", "texture transfer"),
+            display_name="Transfer Texture",
+            description="Takes texture from the references of the person that each face belongs to.",
+            inputs=[
+                TokensSocket.Input("tokens", tooltip="From Encode Tokens."),
+                references_input("Encoded by the restorer that made the tokens.", optional=False),
+                strength_input("strength"),
+            ],
+            outputs=[
+                TokensSocket.Output(display_name="tokens", tooltip="For Restore Tokens and Decode Tokens."),
+                io.Image.Output(
+                    display_name="attribution_map",
+                    tooltip="Which photograph gave what: a colour for each, in the order of the report.",
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="Who each face is, and how much each photograph gave, as JSON."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, tokens: FaceTokens, references: References, strength: float) -> io.NodeOutput:
+        """See the class."""
+        matches = labels_or_matches(tokens.crops, references, models.get_embedder(references.embedder))
+        with working(tokens.restorer, len(tokens), "transfer") as progress:
+            people = [match.person for match in matches]
+            reader = models.get_embedder("built-in")
+            result = transfer_texture(tokens, references, strength, people, progress, reader)
+        report, taken = [], shares_taken(result)
+        for n, (face, match) in enumerate(zip(tokens.crops.faces, matches, strict=True)):
+            shares = {source: round(share, 3) for source, share in taken[n]}
+            unused = refused_records(result.unused[n])
+            report.append({**matched_record(face, match), "taken": shares, "unused_references": unused})
+        return io.NodeOutput(result.tokens, tiles_of(attribution_map(result)), json.dumps(report, indent=1))
+
+
+def strength_input(name: str, optional: bool = False) -> io.Input:
+    """How much is taken from references. Optional where older graphs do not name it."""
+    return io.Float.Input(
+        name,
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        optional=optional,
+        tooltip="How much is taken from the references. 0 changes nothing; lower it when a face takes on too much of "
+        "them. Without references it does nothing.",
+    )

@@ -1,0 +1,146 @@
+"""Damaged faces with references: what is known of where things are must be true."""
+
+from __future__ import annotations
+
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips"))):
+    pytest.skip("the train extra is not installed", allow_module_level=True)
+
+import cv2
+from resemblance.core.restorers import attach_transfer, load_restorer
+from resemblance.core.training import pairs, people
+from resemblance.core.training.flow import place_error
+from resemblance.core.training.references import export
+
+
+def smooth(seed: int) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    return cv2.resize(small, (512, 512), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Three generated people with one more photograph of each, and a hundred held out; two photographs of one other."""
+    generated = np.zeros((103, 512, 512, 3), np.uint8)
+    for i in range(3):
+        generated[i] = smooth(i)
+    generated.tofile(tmp_path / "generated_512.u8")
+    references = np.zeros((6, 512, 512, 3), np.uint8)
+    references[::2] = generated[:3]
+    references.tofile(tmp_path / "references_512.u8")
+    np.stack([smooth(7), smooth(8)]).tofile(tmp_path / "photographs_512.u8")
+    rows = "path,person,split,scale\nlondon/1_neutral.jpg,1,train,1.0\nlondon/1_smiling.jpg,1,train,1.0\n"
+    (tmp_path / "photographs.csv").write_text(rows)
+    points = np.random.default_rng(0).uniform(150, 350, (103, 106, 2)).astype(np.float32)
+    np.save(tmp_path / "generated_landmarks.npy", points)
+    others = np.full((6, 106, 2), np.nan, np.float32)
+    others[::2] = points[:3]
+    np.save(tmp_path / "references_landmarks.npy", others)
+    np.save(tmp_path / "photographs_landmarks.npy", points[:2])
+    return tmp_path
+
+
+def seen(pictures: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    return F.grid_sample(pictures, places[:, None], align_corners=False)[:, :, 0].mT
+
+
+def test_a_bent_face_and_itself_agree_at_the_places_given() -> None:
+    rng = np.random.default_rng(4)
+    original = pairs.Shot(smooth(1), np.zeros((106, 2), np.float32), True)
+    bent, ((reference, here, there),) = pairs._bent(original, rng, 1)
+    assert reference is original
+    assert np.abs(there - here).max() > 5  # it was bent
+    rows, columns = here[:, 1].astype(int), here[:, 0].astype(int)
+    expected = bent.face[rows, columns].astype(float)
+    place = torch.from_numpy((there * 2 + 1) / 512 - 1).float()[None]
+    picture = torch.from_numpy(np.array(original.face)).permute(2, 0, 1)[None].float()
+    inside = np.all((there > 2) & (there < 509), 1)
+    assert np.abs(seen(picture, place)[0].numpy() - expected)[inside].max() < 4
+
+
+def test_batches_repeat_and_places_are_where_the_pictures_say(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "_taken_otherwise", lambda face, rng: face)
+    monkeypatch.setattr(pairs, "age", lambda face, rng: face)
+    pool = pairs.PairPool(work)
+    one, again = (pairs.trial(pool, np.random.default_rng(2), 6, 2) for _ in range(2))
+    assert torch.equal(one.damaged, again.damaged)
+    assert one.references.shape == (6, 2, 3, 512, 512)
+    assert one.right.all()
+    # Generated people's other photographs are copies here, moved: what is at `here` is at `there`.
+    checked = 0
+    for n in range(6):
+        for r in range(2):
+            if one.here[n, r].isfinite().all():
+                error = (
+                    seen(one.clean[n : n + 1], one.here[n, r][None])
+                    - seen(one.references[n, r][None], one.there[n, r][None])
+                ).abs()
+                inside = (one.here[n, r].abs() < 0.9).all(-1) & (one.there[n, r].abs() < 0.9).all(-1)
+                if error[0, inside].mean() < 0.1:  # London's two photographs are of different pictures
+                    assert error[0, inside].max() < 0.05
+                    checked += 1
+    assert checked >= 6
+    assert not torch.equal(one.clean, one.damaged)
+
+
+def test_strangers_are_marked_and_their_places_unknown(work: Path) -> None:
+    batch = pairs.trial(pairs.PairPool(work), np.random.default_rng(1), 4, 2, wrong=1.0)
+    assert not batch.right.any()
+    assert batch.here.isnan().all()
+    assert float(place_error(torch.zeros(4, 2, 2, 64, 64), batch.here, batch.there, batch.right)) == 0
+
+
+def test_place_error_is_in_pixels_of_512() -> None:
+    here = torch.zeros(1, 1, 106, 2)
+    there = here + torch.tensor([3.0, 4.0]) / 256
+    right = torch.ones(1, 1, dtype=torch.bool)
+    assert float(place_error(torch.zeros(1, 1, 2, 64, 64), here, there, right)) == pytest.approx(5, rel=1e-3)
+    flow = (torch.tensor([3.0, 4.0]) / 256).view(1, 1, 2, 1, 1).expand(1, 1, 2, 64, 64)
+    assert float(place_error(flow, here, there, right)) < 0.1
+
+
+def test_another_photograph_keeps_what_makes_a_person() -> None:
+    rng = np.random.default_rng(0)
+    w, other = rng.standard_normal((2, 1, 512))
+    styles = people.another_photograph(w, other, rng)
+    assert styles.shape == (23, 512)
+    moved = ((styles - w) * (other - w)).sum(1) / np.square(other - w).sum()
+    assert moved.min() >= 0
+    assert moved[7:10].max() <= 0.2  # features
+    assert np.ptp(moved[:4]) < 1e-9 and np.ptp(moved[16:]) < 1e-9  # groups move together
+    assert np.allclose(people.another_photograph(w, other, rng, most=0.0), w)
+
+
+def test_transfer_weights_go_to_their_own_restorer_only(tmp_path: Path) -> None:
+    restorer = load_restorer()
+    network = restorer.network
+    transfer = network.transfer
+    assert transfer is not None
+    path = tmp_path / "transfer.safetensors"
+    export(transfer, path, "another")
+    network.transfer = None
+    attach_transfer(restorer, network, path)
+    assert network.transfer is None
+    export(transfer, path, restorer.fingerprint)
+    attach_transfer(restorer, network, path)
+    assert network.transfer is not None
+    torch.testing.assert_close(network.transfer.person, transfer.person, rtol=1e-2, atol=1e-2)
+
+
+def test_the_parts_of_ablations_are_all_there_is() -> None:
+    from resemblance.core.training.reference_table import PARTS
+
+    fusions = load_restorer().network.transfer.fusions
+    for side, fusion, own, pixels in ((32, fusions[0], 128, 0), (64, fusions[1], 64, 0), (128, fusions[2], 32, 48)):
+        taken = sorted((part[side].start, part[side].stop) for part in PARTS.values() if side in part)
+        assert taken[0][0] == 0
+        assert all(before[1] == after[0] for before, after in pairwise(taken))
+        assert taken[-1][1] == fusion.mix.in_channels - own - pixels

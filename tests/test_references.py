@@ -1,0 +1,192 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from people import COLOURS, ColourEmbedder, Giving, Scenes
+from resemblance.core.records import Lookup
+from resemblance.core.references import (
+    MOST,
+    ReferencePhoto,
+    encode_references,
+    load_references,
+    save_references,
+)
+
+
+@pytest.fixture(scope="module")
+def restorer():
+    return Giving()
+
+
+@pytest.fixture
+def scenes():
+    return Scenes()
+
+
+@pytest.fixture
+def encode(restorer, scenes):
+    """Encodes photographs given as {source: pixels}, all of one person; `others` are of other people."""
+
+    def run(photos, onto=None, weights=None, person="anna"):
+        given = [ReferencePhoto(p, name, person, (weights or {}).get(name, 1.0)) for name, p in photos.items()]
+        return encode_references(given, restorer, ColourEmbedder(), scenes.detect, onto)
+
+    return run
+
+
+def reasons(references):
+    return dict(references.refused)
+
+
+def test_what_a_person_holds(encode, scenes, restorer):
+    first, second = scenes.photo("anna", seed=1), scenes.photo("anna", seed=2, side=400)
+    found = encode({"a": first, "b": second}, weights={"b": 2.0})
+    (anna,) = found.people
+    assert (anna.name, anna.sources, anna.weights, len(anna)) == ("anna", ("a", "b"), (1.0, 2.0), 2)
+    assert (found.restorer, found.embedder, found.refused) == (restorer.fingerprint, "built-in", ())
+    assert anna.faces.shape == (2, 3, 512, 512)
+    content, quality, _, _, skips = restorer.encode(anna.faces, Lookup())
+    assert torch.equal(anna.content, content) and torch.equal(anna.quality, quality)
+    assert set(anna.skips) == {32, 64, 128} and torch.equal(anna.skips[64], skips[64])
+    red = torch.tensor([2.0, -1.0, -1.0]) / 6**0.5  # a red without its grey
+    assert (anna.embeddings @ red > 0.999).all() and torch.equal(anna.identity, anna.embeddings)
+
+
+def test_no_face_and_small_and_blurred_faces_are_refused(encode, scenes, caplog):
+    photos = {
+        "empty": scenes.photo(),
+        "small": scenes.photo("anna", side=60),
+        "blurred": scenes.photo("anna", blur=16),
+        "good": scenes.photo("anna"),
+    }
+    found = encode(photos)
+    assert found.people[0].sources == ("good",)
+    why = reasons(found)
+    assert "no face" in why["empty"]
+    assert "60 px" in why["small"] and "64 px" in why["small"]
+    assert "blurred" in why["blurred"] and "0.8" in why["blurred"]
+    assert all(source in caplog.text for source in ("empty", "small", "blurred"))
+
+
+def test_a_person_without_good_photographs_is_not_there(encode, scenes):
+    found = encode({"empty": scenes.photo()})
+    assert found.people == () and "empty" in reasons(found)
+
+
+def test_among_several_faces_the_other_photographs_decide(encode, scenes):
+    group = scenes.photo("bob", "anna", "cem", seed=3, scales=(1, 0.5, 0.9))
+    found = encode({"group": group, "alone": scenes.photo("anna")})
+    (anna,) = found.people
+    assert anna.sources == ("group", "alone") and float(anna.embeddings[0] @ anna.embeddings[1]) > 0.99
+    assert (
+        "none of its 2 faces"
+        in reasons(encode({"group": scenes.photo("bob", "cem"), "alone": scenes.photo("anna")}))["group"]
+    )
+
+
+def test_without_a_hint_only_a_face_that_stands_out_is_taken(encode, scenes):
+    # 0.7 of the side is 0.49 of the area: just over twice as large; 0.75 is not
+    taken = encode({"two": scenes.photo("anna", "bob", scales=(1, 0.7))})
+    assert torch.allclose(taken.people[0].embeddings[0], torch.tensor([2.0, -1.0, -1.0]) / 6**0.5, atol=0.01)
+    left = encode({"five": scenes.photo("anna", "bob", "cem", "bob", "cem", scales=(1, 0.75, 0.5, 0.5, 0.5))})
+    assert left.people == () and "5 faces" in reasons(left)["five"] and "crop it" in reasons(left)["five"]
+
+
+def test_a_photograph_of_somebody_else_is_refused(encode, scenes):
+    photos = {str(n): scenes.photo("anna" if n != 1 else "bob", seed=n) for n in range(4)}
+    found = encode(photos)
+    assert found.people[0].sources == ("0", "2", "3")
+    assert "another person" in reasons(found)["1"] and "cosine -0.4" in reasons(found)["1"]
+    two = encode({"first": scenes.photo("bob"), "second": scenes.photo("anna")})
+    assert two.people[0].sources == ("first",) and "another person" in reasons(two)["second"]
+
+
+def test_of_a_hundred_the_best_are_taken(encode, scenes):
+    photos = {f"plain {n}": scenes.photo("anna", seed=n, side=100) for n in range(20)}
+    photos |= {f"sharp {n}": scenes.photo("anna", seed=n) for n in range(MOST - 1)}
+    photos["heavy"] = scenes.photo("anna", seed=99, side=100)
+    found = encode(photos, weights={"heavy": 3.0})
+    assert set(found.people[0].sources) == {f"sharp {n}" for n in range(MOST - 1)} | {"heavy"}
+    assert len(found.refused) == 20 and all("8 best of 28" in reason for _, reason in found.refused)
+
+
+def test_photographs_are_added_to_those_that_are_there(encode, scenes):
+    photos = {name: scenes.photo("anna", seed=n) for n, name in enumerate("abc")}
+    bob = encode({"empty": scenes.photo(), "d": scenes.photo("bob")}, person="bob")
+    first = encode({name: photos[name] for name in "ab"}, bob)
+    assert [person.name for person in first.people] == ["bob", "anna"] and first.people[0] is bob.people[0]
+    both = encode({"c": photos["c"]}, first)
+    at_once = encode(photos)
+    assert both.people[1].sources == ("a", "b", "c") and "empty" in reasons(both)
+    assert torch.equal(both.people[1].content, at_once.people[0].content)
+    # an old photograph helps to choose in a new one
+    group = encode({"group": scenes.photo("bob", "anna")}, first).people[1]
+    assert group.sources == ("a", "b", "group") and (group.embeddings[2] @ group.embeddings[0]) > 0.99
+
+
+def test_references_of_other_makers_are_not_added_to(encode, scenes):
+    found = encode({"a": scenes.photo("anna")})
+    with pytest.raises(ValueError, match=r"restorer 1234, but this is 'giving'.*Encode"):
+        encode({}, replace(found, restorer="1234"))
+    with pytest.raises(ValueError, match="embedded by 'insightface', but this is 'built-in'"):
+        encode({}, replace(found, embedder="insightface"))
+
+
+def test_restorers_without_tokens_read_no_references(scenes):
+    class Whole:
+        name = "GFPGAN"
+
+    with pytest.raises(ValueError, match=r"'GFPGAN' restores whole faces.*expected a restorer with a codebook"):
+        encode_references([], Whole(), ColourEmbedder(), scenes.detect)
+
+
+def test_photographs_are_read_one_by_one(restorer, scenes):
+    photos = [scenes.photo("anna", seed=n) for n in range(3)]
+    alive = []
+
+    def read():
+        for n, photo in enumerate(photos):
+            alive.append(n)
+            yield ReferencePhoto(photo, str(n), "anna")
+
+    ticks = []
+    encode_references(read(), restorer, ColourEmbedder(), scenes.detect, progress=lambda: ticks.append(len(alive)))
+    assert ticks[:3] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("weight", "person"), [(0, "anna"), (-1, "anna"), (float("inf"), "anna"), (1, "")])
+def test_photographs_that_make_no_sense(weight, person):
+    with pytest.raises(ValueError, match="expected"):
+        ReferencePhoto(torch.zeros(3, 4, 4), "a", person, weight)
+
+
+def test_saved_and_loaded_bit_for_bit(encode, scenes, tmp_path):
+    found = encode({"ä.jpg": scenes.photo("anna"), "empty": scenes.photo()})
+    found = encode({"b": scenes.photo("bob")}, found, person="bob")
+    save_references(found, tmp_path / "people.safetensors")
+    again = load_references(tmp_path / "people.safetensors")
+    assert (again.restorer, again.embedder, again.refused) == (found.restorer, found.embedder, found.refused)
+    for old, new in zip(found.people, again.people, strict=True):
+        assert (old.name, old.weights, old.sources) == (new.name, new.weights, new.sources)
+        for name in ("faces", "content", "quality", "identity", "embeddings"):
+            assert torch.equal(getattr(old, name), getattr(new, name))
+        assert old.skips.keys() == new.skips.keys()
+        assert all(torch.equal(old.skips[side], new.skips[side]) for side in old.skips)
+
+
+def test_files_that_hold_no_references(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    for name in ("weights.safetensors", "text.safetensors"):
+        with pytest.raises(ValueError, match=f"{name}' holds no references.*expected a file that was saved"):
+            load_references(tmp_path / name)
+    with pytest.raises(OSError, match="missing"):
+        load_references(tmp_path / "missing.safetensors")
+
+
+def test_the_people_of_these_tests_differ():
+    pictures = torch.tensor(list(COLOURS.values()))[:, :, None, None].expand(-1, -1, 4, 4)
+    embeddings = ColourEmbedder().embed(pictures)
+    assert torch.allclose(embeddings @ embeddings.T, 1.5 * torch.eye(3) - 0.5, atol=1e-4)
