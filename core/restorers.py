@@ -20,6 +20,7 @@ from .checkpoints import Checkpoint, fingerprint, inspect, read
 from .foreign import OnnxRestorer, SpandrelRestorer
 from .geometry import TEMPLATE_SIZE
 from .models.codeformer import CodeFormer, config_from_state
+from .models.prior import Prior, PriorConfig
 from .models.restorer import ResemblanceNet, RestorerConfig
 from .models.transfer import TransferNet
 from .token_restorer import TokenRestorer
@@ -29,6 +30,7 @@ SMALLEST_ONNX = 20 << 20  # [bytes] smaller ones are face detectors and the like
 OTHER_SIDES = re.compile(r"(?<!\d)(128|256|1024|2048)(?!\d)")  # GPEN-BFR-1024.onnx and its kin
 BUILTIN = Path(__file__).parent / "weights" / "restorer.safetensors"
 TRANSFER = BUILTIN.with_name("transfer.safetensors")
+PRIOR = BUILTIN.with_name("prior.safetensors")
 
 
 class Restorer(Protocol):
@@ -106,6 +108,7 @@ def _load_resemblance(
         network = ResemblanceNet(RestorerConfig.from_state(state))
     restorer = _token_restorer(family, state, network, device, dtype)
     attach_transfer(restorer, network)
+    attach_prior(restorer, network)
     return restorer
 
 
@@ -115,17 +118,38 @@ def attach_transfer(restorer: Restorer, network: ResemblanceNet, path: Path = TR
     Raises:
         OSError, ValueError: the file is damaged.
     """
-    if not path.is_file():
-        return
-    with safe_open(path, "pt") as file:
-        trained_on = (file.metadata() or {}).get("restorer")
-    if trained_on != restorer.fingerprint:
+    state = _part(path, restorer)
+    if state is None:
         return
     like = next(network.parameters())
     transfer = TransferNet()
-    transfer.load_state_dict(read(path))
+    transfer.load_state_dict(state)
     transfer.eval().requires_grad_(False).to(like.device, like.dtype)
     network.transfer = transfer.to(memory_format=torch.channels_last) if like.dtype == torch.bfloat16 else transfer
+
+
+def attach_prior(restorer: Restorer, network: ResemblanceNet, path: Path = PRIOR) -> None:
+    """Give a restorer its prior over clean latents, where the weights in `path` were trained on this very restorer.
+
+    Raises:
+        OSError, ValueError: the file is damaged.
+    """
+    state = _part(path, restorer)
+    if state is None:
+        return
+    like = next(network.parameters())
+    prior = Prior(PriorConfig.from_state(state))
+    prior.load_state_dict(state)
+    network.prior = prior.eval().requires_grad_(False).to(like.device, like.dtype)
+
+
+def _part(path: Path, restorer: Restorer) -> dict[str, Tensor] | None:
+    """The tensors of a part, or None where there is no file, or where it was trained on another restorer."""
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as file:
+        trained_on = (file.metadata() or {}).get("restorer")
+    return read(path) if trained_on == restorer.fingerprint else None
 
 
 def _load_codeformer(

@@ -245,6 +245,7 @@ class ResemblanceNet(nn.Module):
         self.gate = nn.Sequential(nn.Conv2d(2 * self.config.latent, 64, 1), nn.ReLU(), nn.Conv2d(64, 1, 3, padding=1))
         self.decoder = Decoder(self.config)
         self.transfer: nn.Module | None = None  # a :class:`.transfer.TransferNet`, where its weights are at hand
+        self.prior: nn.Module | None = None  # a :class:`.prior.Prior`, likewise
 
     def codebook(self) -> Tensor:
         """The code words (codes, latent)."""

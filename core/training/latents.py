@@ -1,0 +1,123 @@
+"""Stage 6: latents of damaged and clean faces, written once, so that the prior trains on them alone.
+
+A sample is planes of 32x32 numbers of 16 bits in one file that only grows: the damaged face's latent, the clean face's
+as the tokenizer has it, what the references gave at 32 px, and the numbers of the code words that were looked up.
+
+    python -m resemblance.core.training.latents --work WORK --count 3000
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..identity import BuiltinEmbedder
+from ..models.prior import given_at
+from ..models.restorer import ResemblanceNet
+from ..models.transfer import TransferNet
+from .codes import load_tokenizer
+from .data import prefetch
+from .flow import encoded, frozen_restorer, photographs
+from .loop import arguments, read_average, start
+from .pairs import PairPool, Trial, trial
+
+log = logging.getLogger(__name__)
+
+SIDE = 32
+PLANES = (128, 128, 129, 1)  # degraded, clean, given, codes
+SAMPLE = 2 * sum(PLANES) * SIDE * SIDE  # bytes
+WRONG = 0.15  # share of references that show somebody else
+FILE = "latents.i16"
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """N samples: `degraded` and `clean` (N,128,32,32), `given` (N,129,32,32), all float32, `codes` (N,1024) int64."""
+
+    degraded: Tensor
+    clean: Tensor
+    given: Tensor
+    codes: Tensor
+
+    def to(self, device: str) -> Latents:
+        """The same on a device."""
+        return Latents(*(x.to(device) for x in (self.degraded, self.clean, self.given, self.codes)))
+
+
+def open_latents(work: Path) -> np.ndarray:
+    """All whole samples written so far, (N,386,32,32) int16, read as they are asked for."""
+    path = work / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: run 'python -m resemblance.core.training.latents --work {work}' first."
+        )
+    return np.memmap(path, np.int16, "r", shape=(path.stat().st_size // SAMPLE, sum(PLANES), SIDE, SIDE))
+
+
+def read_latents(samples: np.ndarray) -> Latents:
+    """Some samples of :func:`open_latents`."""
+    planes = torch.from_numpy(np.array(samples))
+    degraded, clean, given, codes = planes.split(PLANES, 1)
+    degraded, clean, given = (x.contiguous().view(torch.bfloat16).float() for x in (degraded, clean, given))
+    return Latents(degraded, clean, given, codes.flatten(1).long())
+
+
+def samples_of(
+    net: ResemblanceNet, tokenizer: ResemblanceNet, transfer: TransferNet, identify: torch.nn.Module, batch: Trial
+) -> np.ndarray:
+    """A batch as samples (N,386,32,32) int16."""
+    content, quality, skips = encoded(net, batch.damaged)
+    own = identify(batch.damaged)
+    seen = photographs(net, batch.references, identify(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape))
+    found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, own)
+    clean, _ = tokenizer.encode(batch.clean)
+    codes = net.predict(content).argmax(-1).unflatten(1, (1, SIDE, SIDE))
+    numbers = torch.cat([content, clean, given_at(found.transfer[SIDE], content)], 1).bfloat16().view(torch.int16)
+    return torch.cat([numbers, codes.to(torch.int16)], 1).cpu().numpy()
+
+
+def main() -> None:
+    """Write latents until there are enough."""
+    parser = arguments(__doc__.splitlines()[0], minutes=60, lr=0)
+    parser.add_argument("--count", type=int, default=3000)
+    parser.set_defaults(batch=4)
+    options = parser.parse_args()
+    start(options)
+    net = frozen_restorer(options.device)
+    tokenizer = load_tokenizer(options.work, options.device).net
+    transfer = TransferNet().eval().requires_grad_(False)
+    transfer.load_state_dict(read_average(options.work / "references.pt"))
+    transfer.to(options.device).to(memory_format=torch.channels_last)
+    identify = BuiltinEmbedder(device=options.device).network
+    pool = PairPool(options.work)
+    path = options.work / FILE
+    with path.open("ab") as file:
+        # An interrupted run may have left part of a batch.
+        whole = file.tell() // SAMPLE // options.batch * options.batch
+        file.truncate(whole * SAMPLE)
+        begun, done = time.monotonic(), whole
+        # Every fourth batch with two references a face.
+        trials: Iterator = prefetch(
+            lambda rng, i: trial(pool, rng, options.batch, 2 if i % 4 == 3 else 1, WRONG),
+            options.seed + 6,
+            whole // options.batch,
+        )
+        while done < options.count and time.monotonic() - begun < 60 * options.minutes:
+            with torch.no_grad(), torch.autocast(options.device, torch.bfloat16):
+                samples = samples_of(net, tokenizer, transfer, identify, next(trials).to(options.device))
+            file.write(samples.tobytes())
+            file.flush()
+            done += len(samples)
+            if done // options.batch % 10 == 0:
+                log.info("%d samples, %.2f a second", done, (done - whole) / (time.monotonic() - begun))
+
+
+if __name__ == "__main__":
+    main()

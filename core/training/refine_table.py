@@ -1,0 +1,160 @@
+"""The table of refinement: steps, guidance, with and without a reference; and the best of several candidates.
+
+People, damage and halves are those of :mod:`.reference_table`; all rows are on the same weights and seed. Sharpness is
+the energy of the gradient of the brightness, divided by the truth's. Identity guides by the built-in embedder, which
+w600k_mbf taught: SFace decides. Settings are chosen on the odd half of the people and reported on the even half.
+
+    python -m resemblance.core.training.refine_table --work WORK --json refine.json --grid refine.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..crop import aligned_crops
+from ..models.restorer import ResemblanceNet
+from ..records import FaceTokens, Person
+from ..refine import refine_tokens
+from ..restorers import attach_prior, load_restorer
+from ..token_restorer import TokenRestorer
+from ..tokens import encode_tokens
+from .data import to_tensor
+from .degradation import degrade
+from .evaluate import METRICS, SEVERITIES, Judges, people, save_grid, summary
+from .reference_table import ReferenceTable
+
+log = logging.getLogger(__name__)
+
+Scores = dict[str, list[float]]
+PICKED = 4  # steps that candidates are made with
+COMPARED = ("lpips_alex", "lpips_vgg", "sface", "arcface")
+LUMA = (0.299, 0.587, 0.114)
+
+
+def gradient_energy(faces: Tensor) -> Tensor:
+    """(N,) mean square of the differences of brightness between neighbours, of faces (N,3,H,W)."""
+    y = torch.tensordot(faces, faces.new_tensor(LUMA), dims=([1], [0]))
+    return y.diff(dim=-1).square().mean((1, 2)) + y.diff(dim=-2).square().mean((1, 2))
+
+
+class RefineTable:
+    """All rows for some faces."""
+
+    def __init__(self, restorer: TokenRestorer, assets: str | None, settings: list[tuple[int, float]]) -> None:
+        self.restorer, self.settings = restorer, settings
+        self.references = ReferenceTable(restorer, assets)
+        self.judges: Judges = self.references.judges
+
+    def judge(self, face: Tensor, truth: Tensor) -> Scores:
+        """All numbers of a face (1,3,512,512)."""
+        sharpness = (gradient_energy(face) / gradient_energy(truth)).tolist()
+        return self.judges(face, truth) | {"sharpness": sharpness}
+
+    def face(self, damaged: Tensor, truth: Tensor, person: Person, candidates: int) -> tuple[dict, dict[str, Tensor]]:
+        """{(reference, row): numbers} and pictures {row: (1,3,512,512)} of one face."""
+        blind = encode_tokens(aligned_crops(damaged), self.restorer)
+        own = list(self.references.identity(damaged))
+        given, _ = self.restorer.transfer(blind, [person], 1.0, own)
+        rows: dict[tuple[str, str], Scores] = {("none", "degraded"): self.judge(damaged, truth)}
+        pictures = {}
+
+        def add(reference: str, row: str, tokens: FaceTokens) -> None:
+            drawn = self.restorer.decode(tokens)
+            rows[reference, row] = self.judge(drawn, truth)
+            pictures[f"{reference}, {row}"] = drawn
+
+        reader = self.references.embedder
+        for reference, tokens, whose in (("none", blind, None), ("right", given, [person])):
+            for steps, identity in self.settings:
+                refined = refine_tokens(tokens, steps, identity, people=whose, reader=reader)
+                add(reference, f"{steps} steps" + f", identity {identity:g}" * (identity > 0), refined.tokens)
+            if candidates > 1:
+                # The row of as many steps is the random pick: it starts with the noise of the first candidate.
+                best = refine_tokens(tokens, PICKED, people=whose, candidates=candidates, reader=reader)
+                add(reference, f"{PICKED} steps, best of {candidates}", best.tokens)
+        return rows, pictures
+
+    def __call__(
+        self, faces: list[np.ndarray], names: list[str], candidates: int, severities: Sequence[str]
+    ) -> tuple[dict, dict]:
+        """The table {severity: {reference: {row: {metric: N numbers}}}} and pictures {severity: columns}."""
+        table: dict = {}
+        pictures: dict[str, tuple[Tensor, ...]] = {}
+        for severity in severities:
+            table[severity], columns = {}, []
+            for face, name in zip(faces, names, strict=True):
+                rng = np.random.default_rng(zlib.crc32(f"{name} {severity}".encode()))
+                damaged, clean = to_tensor([degrade(face, severity, rng)]), to_tensor([face])
+                who, expression, *_ = name.split("_")
+                other = f"{who}_{'smiling' if expression == 'neutral' else 'neutral'}"
+                person = self.references.person(to_tensor([faces[names.index(other)]]))
+                rows, drawn = self.face(damaged, clean, person, candidates)
+                for (reference, row), scores in rows.items():
+                    kept = table[severity].setdefault(reference, {}).setdefault(row, {})
+                    for metric, numbers in scores.items():
+                        kept.setdefault(metric, []).extend(numbers)
+                columns.append((damaged, *drawn.values(), clean))
+                log.info("%s %s", severity, name)
+            pictures[severity] = tuple(map(torch.cat, zip(*columns, strict=True)))
+        return table, pictures
+
+
+def as_text(table: dict) -> str:
+    """Means, and the differences to 0 steps with their 90% bootstrap intervals, in Markdown."""
+    metrics = (*METRICS, "sharpness")
+    differences = [f"{metric} minus 0 steps" for metric in COMPARED]
+    lines = ["| " + " | ".join(("damage", "reference", "refine", *metrics, *differences)) + " |"]
+    lines.append("|" + "---|" * (3 + len(metrics) + len(differences)))
+    for severity, references in table.items():
+        for reference, rows in references.items():
+            for row, scores in rows.items():
+                cells = [f"{np.mean(scores[m]):.{2 if m == 'psnr' else 3}f}" for m in metrics]
+                for metric in COMPARED:
+                    gain = summary((np.array(scores[metric]) - rows.get("0 steps", scores)[metric]).tolist())
+                    cells.append(f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})")
+                lines.append("| " + " | ".join((severity, reference, row, *cells)) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table; save it and the grid."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
+    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    parser.add_argument("--prior", type=Path, help="a prior's weights (default: the shipped ones)")
+    parser.add_argument("--steps", type=int, nargs="+", default=(0, 1, 4, 8))
+    parser.add_argument("--identity", type=float, nargs="+", default=(0.0, 1.0))
+    parser.add_argument("--candidates", type=int, default=1)
+    parser.add_argument("--severities", nargs="+", choices=SEVERITIES, default=SEVERITIES)
+    parser.add_argument("--half", choices=("odd", "even"), default="even")
+    parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--grid", type=Path)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    restorer = load_restorer(None, dtype=torch.float32)
+    assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet)
+    if args.prior:
+        attach_prior(restorer, restorer.network, args.prior)
+    faces, names = people(args.work, args.half)
+    faces, names = faces[: args.limit], names[: args.limit]
+    settings = [(steps, identity) for steps in args.steps for identity in args.identity if steps or not identity]
+    table, pictures = RefineTable(restorer, args.assets, settings)(faces, names, args.candidates, args.severities)
+    log.info("%d faces, %s half\n%s", len(faces), args.half, as_text(table))
+    if args.json:
+        args.json.write_text(json.dumps(table, indent=1))
+    if args.grid:
+        save_grid(pictures, args.grid)
+
+
+if __name__ == "__main__":
+    main()

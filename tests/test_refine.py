@@ -1,0 +1,287 @@
+"""Refinement: the solver and the guidance by hand, and what refining tokens must never do, whatever was learned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from resemblance.core.crop import aligned_crops
+from resemblance.core.models.prior import Prior
+from resemblance.core.models.restorer import ResemblanceNet
+from resemblance.core.models.transfer import TransferNet
+from resemblance.core.records import FaceTokens, Lookup, Person
+from resemblance.core.refine import refine_tokens, solve, towards
+from resemblance.core.restorers import attach_prior, builtin_restorer
+from resemblance.core.token_restorer import TokenRestorer
+from resemblance.core.tokens import encode_tokens
+from resemblance.core.training.prior import export
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class NoReader:
+    """An embedder that must not be asked."""
+
+    network = None
+
+    def embed(self, faces: Tensor) -> Tensor:
+        raise AssertionError("the embedder was asked")
+
+
+class Reader:
+    """Embeddings that are easily told: the mean colours of the four quarters."""
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+        def forward(self, faces: Tensor) -> Tensor:
+            return F.normalize((F.adaptive_avg_pool2d(faces.float(), 2).flatten(1) - 0.5) * self.scale)
+
+    def __init__(self) -> None:
+        self.network = self.Network()
+
+    def embed(self, faces: Tensor) -> Tensor:
+        return self.network(faces)
+
+
+@pytest.fixture(scope="module")
+def restorer() -> TokenRestorer:
+    """Random weights, and none of the zeros that training starts from."""
+    torch.manual_seed(5)
+    network, transfer, prior = ResemblanceNet(), TransferNet(), Prior()
+    with torch.no_grad():
+        for parameter in [*network.parameters(), *transfer.parameters(), *prior.parameters()]:
+            if not parameter.any():
+                parameter.normal_(0, 0.02)
+    network.transfer, network.prior = transfer, prior
+    return TokenRestorer(network.eval().requires_grad_(False), "random", "none", "0")
+
+
+@pytest.fixture(scope="module")
+def faces() -> Tensor:
+    small = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(small, (512, 512), mode="bicubic").clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def tokens(restorer: TokenRestorer, faces: Tensor) -> FaceTokens:
+    return encode_tokens(aligned_crops(faces[:2]), restorer)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_solver_is_eulers(steps: int) -> None:
+    x = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1)
+    # A straight flow ends where it leads to; decay by dx/dt = -x by compound interest.
+    assert torch.allclose(solve(lambda x, t: torch.full_like(x, 3.0), x, steps), x + 3, atol=1e-6)
+    assert torch.allclose(solve(lambda x, t: -x, x, steps), x * (1 - 1 / steps) ** steps, atol=1e-6)
+    times: list[float] = []
+    ticks: list[int] = []
+    solve(lambda x, t: times.append(t) or x, x, steps, report=lambda: ticks.append(len(times)))
+    assert times == [i / steps for i in range(steps)]
+    assert ticks == list(range(1, steps + 1))
+
+
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_any_number_of_steps_guides_by_as_much(steps: int) -> None:
+    x = torch.zeros(1, 2, 1, 1)
+    led: list[Tensor] = []
+
+    def guide(end: Tensor) -> Tensor:
+        led.append(end)
+        return torch.full_like(end, 4.0)
+
+    # The integral of t over 0 to 1 is a half.
+    assert torch.allclose(solve(lambda x, t: torch.zeros_like(x), x, steps, guide), x - 4 / 2, atol=1e-6)
+    led.clear()
+    solve(lambda x, t: torch.full_like(x, 3.0), x, steps, lambda end: led.append(end) or torch.zeros_like(end))
+    assert torch.allclose(torch.cat(led), torch.full((steps, 2, 1, 1), 3.0), atol=1e-6)
+
+
+def test_guide_is_the_slope_over_its_rms_through_the_mask() -> None:
+    weights = torch.tensor([[3.0, -4.0], [0.0, 5.0]]).view(1, 1, 2, 2)
+    mask = torch.tensor([[1.0, 0.5], [1.0, 0.0]]).view(1, 1, 2, 2)
+    guide = towards(lambda z: (z * weights).sum((1, 2, 3)), mask, strength=0.2)
+    rms = ((9 + 16 + 25) / 4) ** 0.5
+    expected = torch.tensor([[-3.0, 2.0], [0.0, 0.0]]) * 0.2 / rms
+    with torch.inference_mode():
+        found = guide(torch.rand(1, 1, 2, 2))
+    assert torch.allclose(found[0, 0], expected, atol=1e-6)
+
+
+def test_no_steps_give_the_very_tokens(tokens: FaceTokens) -> None:
+    refined = refine_tokens(tokens, steps=0, identity=1.0, candidates=4, reader=NoReader())
+    assert refined.tokens is tokens
+    assert refined.chosen == (None, None)
+
+
+def test_refined_codes_are_looked_up_again_and_nothing_else_changes(tokens: FaceTokens) -> None:
+    refined = refine_tokens(tokens, steps=2, reader=NoReader()).tokens
+    assert not torch.equal(refined.content, tokens.content)
+    network = tokens.restorer.network
+    logits = network.predict(refined.content)
+    assert torch.allclose(refined.logits, logits, atol=1e-4)
+    words = network.codebook()[refined.logits.argmax(-1)]
+    assert torch.equal(refined.quality, words.mT.unflatten(2, (32, 32)))
+    chances = refined.logits.softmax(-1).amax(-1).unflatten(1, (1, 32, 32))
+    assert torch.allclose(refined.confidence, chances, atol=1e-5)
+    assert refined.skips is tokens.skips
+    assert refined.crops is tokens.crops
+
+
+def test_same_seed_same_faces_alone_or_among_others(tokens: FaceTokens, restorer: TokenRestorer, faces: Tensor) -> None:
+    first, again, other = (refine_tokens(tokens, 2, seed=seed).tokens.content for seed in (7, 7, 8))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    alone = encode_tokens(aligned_crops(faces[1:2]), restorer)
+    assert torch.equal(refine_tokens(alone, 2, seed=7).tokens.content[0], first[1])
+
+
+def test_guidance_works_in_inference_mode_and_brings_the_drawn_face_nearer(
+    tokens: FaceTokens, faces: Tensor, restorer: TokenRestorer
+) -> None:
+    reader = Reader()
+    before = reader.embed(faces[:2])
+
+    def likeness(refined: FaceTokens) -> Tensor:
+        return (reader.embed(restorer.network.decode(refined.content, tokens.quality, tokens.skips)) * before).sum(1)
+
+    free = refine_tokens(tokens, 2).tokens
+    guided = refine_tokens(tokens, 2, identity=1.0, reader=reader).tokens
+    assert (likeness(guided) > likeness(free)).all()
+    with torch.inference_mode():
+        made_inside = encode_tokens(aligned_crops(faces[:2].clone()), restorer)
+        inside = refine_tokens(made_inside, 2, identity=1.0, reader=Reader()).tokens
+    assert torch.allclose(inside.content, guided.content, atol=1e-5)
+
+
+def test_weights_loaded_in_inference_mode_guide_as_well(faces: Tensor) -> None:
+    with torch.inference_mode():
+        network = ResemblanceNet().eval().requires_grad_(False)
+        network.prior = Prior().eval().requires_grad_(False)
+        made = encode_tokens(aligned_crops(faces[:1]), TokenRestorer(network, "random", "none", "0"))
+        free, guided = (refine_tokens(made, 1, identity=s, reader=Reader()).tokens.content for s in (0.0, 1.0))
+    assert not torch.equal(free, guided)
+
+
+def test_the_mask_keeps_places_from_being_guided(tokens: FaceTokens) -> None:
+    prior = tokens.restorer.network.prior
+    try:
+        prior.mask[..., :16, :] = 0
+        free, guided = (refine_tokens(tokens, 1, identity=s, reader=Reader()) for s in (0.0, 1.0))
+    finally:
+        prior.mask.fill_(1)
+    moved = (free.tokens.content - guided.tokens.content).abs().sum(1)
+    assert not moved[:, :16].any()
+    assert moved[:, 16:].any()
+    assert guided.mask.shape == (2, 1, 512, 512)
+    assert not guided.mask[..., :240, :].any()
+    assert (guided.mask[..., 272:, :] == 1).all()
+
+
+def test_a_face_that_is_not_finite_is_stopped_and_the_others_go_on(tokens: FaceTokens) -> None:
+    content = tokens.content.clone()
+    content[0, 3, 4, 5] = torch.nan
+    broken = replace(tokens, content=content)
+    for candidates in (1, 2):
+        refined = refine_tokens(broken, 1, candidates=candidates, reader=Reader())
+        ((number, why),) = refined.stopped
+        assert number == 0
+        assert "face 0 of photograph 0" in why
+        assert torch.equal(refined.tokens.content[0].isnan(), content[0].isnan())
+        assert torch.equal(refined.tokens.quality[0], tokens.quality[0])
+        assert refined.chosen[0] is None
+    sound = refine_tokens(tokens, 1)
+    assert torch.equal(refine_tokens(broken, 1).tokens.content[1], sound.tokens.content[1])
+
+
+def test_the_best_candidate_is_taken_and_none_that_is_worse_than_the_face(tokens: FaceTokens, faces: Tensor) -> None:
+    reader = Reader()
+    refined = refine_tokens(tokens, 1, candidates=3, reader=reader, seed=3)
+    assert refined.spread is not None
+    assert refined.spread.shape == (2, 1, 512, 512)
+    assert (refined.spread >= 0).all()
+    assert refined.spread.any()
+    target = reader.embed(faces[:2])  # without references it is the face's own
+    scores = [(reader.embed(tokens.restorer.decode(x)) * target).sum(1) for x in (tokens, refined.tokens)]
+    assert (scores[1] >= scores[0] - 1e-6).all()
+    bias = tokens.restorer.network.prior.out.bias
+    kept = bias.clone()
+    try:
+        bias += 50  # nothing good comes of this
+        worse = refine_tokens(tokens, 1, candidates=2, reader=reader)
+    finally:
+        bias.copy_(kept)
+    assert worse.chosen == (None, None)
+    assert torch.equal(worse.tokens.content, tokens.content)
+
+
+def test_references_are_read_and_their_embeddings_steer(
+    tokens: FaceTokens, restorer: TokenRestorer, faces: Tensor
+) -> None:
+    content, quality, _, _, skips = restorer.encode(faces[2:], Lookup())
+    identity = F.normalize(torch.randn(1, 512, generator=torch.Generator().manual_seed(2)))
+    skips = {side: x for side, x in skips.items() if side < 512}
+    anna = Person("anna", faces[2:], content, quality, skips, identity, identity, (1.0,), ("a",))
+
+    class Wide(Reader):
+        """As many numbers as the transfer network reads."""
+
+        def embed(self, faces: Tensor) -> Tensor:
+            return F.pad(super().embed(faces), (0, 500))
+
+    alone = refine_tokens(tokens, 1).tokens
+    read = refine_tokens(tokens, 1, people=[None, anna], reader=Wide()).tokens
+    assert torch.equal(read.content[0], alone.content[0])
+    assert not torch.equal(read.content[1], alone.content[1])
+    assert read.transfer is None  # what is transferred is for the next step to say
+
+
+def test_progress_is_called_for_each_step(tokens: FaceTokens) -> None:
+    calls: list[int] = []
+    refine_tokens(tokens, 3, progress=lambda: calls.append(1))
+    assert len(calls) == 2 * 3  # a CPU takes one face at a time
+
+
+def test_no_faces_are_fine(restorer: TokenRestorer, faces: Tensor) -> None:
+    refined = refine_tokens(encode_tokens(aligned_crops(faces[:0]), restorer), 2)
+    assert len(refined.tokens) == 0
+    assert refined.mask.shape == (0, 1, 512, 512)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"steps": 9}, "Got 9 steps of refinement; expected 0"),
+        ({"steps": -1}, "Got -1 steps"),
+        ({"identity": 1.5}, "strength of the identity was 1.5; expected 0 to 1"),
+        ({"identity": float("nan")}, "strength of the identity was nan"),
+        ({"candidates": 0}, "Got 0 candidates; expected 1"),
+        ({"people": [None]}, "Got 1 people for 2 faces"),
+    ],
+)
+def test_bad_numbers_are_refused(tokens: FaceTokens, arguments: dict, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        refine_tokens(tokens, **{"steps": 1} | arguments)
+
+
+def test_a_restorer_without_a_prior_says_so(tiny_codeformer, faces: Tensor) -> None:
+    tokens = encode_tokens(aligned_crops(faces[:1]), TokenRestorer(tiny_codeformer, "CodeFormer", "S-Lab", "0"))
+    with pytest.raises(ValueError, match="'CodeFormer' has no prior over clean latents"):
+        refine_tokens(tokens, 1)
+
+
+def test_a_prior_is_attached_to_the_restorer_it_was_trained_on_alone(tmp_path) -> None:
+    restorer = builtin_restorer()
+    restorer.network.prior = None
+    export(Prior(), tmp_path / "prior.safetensors", "0" * 16)
+    attach_prior(restorer, restorer.network, tmp_path / "prior.safetensors")
+    assert restorer.network.prior is None
+    trained = Prior()
+    torch.nn.init.normal_(trained.out.weight)
+    export(trained, tmp_path / "prior.safetensors", restorer.fingerprint)
+    attach_prior(restorer, restorer.network, tmp_path / "prior.safetensors")
+    like = restorer.network.embedding
+    assert torch.equal(restorer.network.prior.out.weight, trained.out.weight.half().to(like))
