@@ -144,7 +144,8 @@ class FaceTokens:
         restorer: the restorer that made them.
         content_weight: 0 to 1, how much is taken from the face itself.
         quality_weight: 0 to 1, how much is taken from the codebook.
-        transfer: {side in px: reference features and gate}, None without references.
+        transfer: {side in px: (N,C+1,r,r) reference features, the gate last; at the faces' own side the warped pictures
+            (N,3,r,r)}, None without references.
         style: (N,16,C) style codes, None without references.
     """
 

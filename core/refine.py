@@ -214,8 +214,7 @@ def identity_target(tokens: FaceTokens, own: Tensor, people: Sequence[Person | N
         theirs = F.normalize((person.identity * weights).sum(0), dim=0).to(own)
         sure = 1.0
         if transfer is not None and not faces[n].by_hand:
-            slope, half = transfer.person.float()
-            sure = torch.sigmoid(slope.exp() * (own[n] @ theirs - half)).item()
+            sure = torch.sigmoid(transfer.trust(own[n], theirs)).item()
         target[n] += sure * theirs
     return F.normalize(target)
 

@@ -206,7 +206,8 @@ class TransferNet(nn.Module):
 
     def trust(self, own: Tensor, other: Tensor) -> Tensor:
         """How sure two embeddings (..., D) make us that they are of one person, before a sigmoid."""
-        return self.person[0].exp() * ((own * other).sum(-1) - self.person[1])
+        slope, half = self.person.float()
+        return slope.exp() * ((own * other).sum(-1) - half)
 
     def fuse(self, level: int, x: Tensor, transfer: Mapping[int, Tensor], style: Tensor) -> Tensor:
         """The decoder's features (N,C,r,r) at 32, 64 or 128 px (level 0, 1, 2) with what was found."""

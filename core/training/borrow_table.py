@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +27,7 @@ from ..restorers import load_restorer
 from ..token_restorer import TokenRestorer
 from ..tokens import decode_tokens, encode_tokens, restore_tokens
 from .data import to_tensor
-from .degradation import degrade
-from .evaluate import BATCH, SEVERITIES, people, summary
+from .evaluate import BATCH, SEVERITIES, damage_all, people, summary
 from .judges import Recognizer, lpips
 
 log = logging.getLogger(__name__)
@@ -100,8 +98,7 @@ def table(
 
     result: dict[str, dict[str, Scores]] = {}
     for severity in SEVERITIES:
-        seeds = [zlib.crc32(f"{name} {severity}".encode()) for name in names]
-        bad = [degrade(f, severity, np.random.default_rng(s)) for f, s in zip(faces, seeds, strict=True)]
+        bad = damage_all(faces, names, severity)
         tokens = encode_tokens(aligned_crops(to_tensor(bad)), restorer)
         blind = judged(tokens)
         rows = {"codes of the truth": judged(replace(tokens, quality=quality))}

@@ -92,6 +92,12 @@ def people(work: Path, half: str) -> tuple[list[np.ndarray], list[str]]:
     return [np.array(faces[p.row]) for p in chosen], [Path(p.path).stem for p in chosen]
 
 
+def damage_all(faces: list[np.ndarray], names: list[str], severity: str) -> list[np.ndarray]:
+    """Damaged faces, each by a seed of its name and severity: every table sees the same ones."""
+    seeds = [zlib.crc32(f"{name} {severity}".encode()) for name in names]
+    return [degrade(face, severity, np.random.default_rng(seed)) for face, seed in zip(faces, seeds, strict=True)]
+
+
 def summary(values: list[float]) -> dict[str, float]:
     """Mean and 90% bootstrap interval."""
     x = np.array(values)
@@ -114,8 +120,7 @@ def evaluate(
     table: dict = {}
     pictures: dict[str, tuple[Tensor, ...]] = {}
     for severity in SEVERITIES:
-        seeds = [zlib.crc32(f"{name} {severity}".encode()) for name in names]
-        bad = [degrade(f, severity, np.random.default_rng(s)) for f, s in zip(faces, seeds, strict=True)]
+        bad = damage_all(faces, names, severity)
         damaged = to_tensor(bad)
         rows: dict[str, dict[str, list[float]]] = {"degraded": judges(damaged, truth)}
         filtered = {name: to_tensor([f(x) for x in bad]) for name, f in classical_filters().items()}

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,8 +33,7 @@ from ..token_restorer import TokenRestorer
 from ..tokens import encode_tokens
 from .borrow_table import choose_references
 from .data import HELD_OUT, to_tensor
-from .degradation import degrade
-from .evaluate import METRICS, SEVERITIES, Judges, people, save_grid, summary
+from .evaluate import METRICS, SEVERITIES, Judges, damage_all, people, save_grid, summary
 from .faces import open_faces
 from .judges import Recognizer
 from .landmarks import Landmarks
@@ -139,8 +137,7 @@ class ReferenceTable:
         table: dict = {}
         pictures: dict[str, tuple[Tensor, ...]] = {}
         for severity in SEVERITIES:
-            seeds = [zlib.crc32(f"{name} {severity}".encode()) for name in names]
-            bad = [degrade(f, severity, np.random.default_rng(s)) for f, s in zip(faces, seeds, strict=True)]
+            bad = damage_all(faces, names, severity)
             damaged = to_tensor(bad)
             columns = {"degraded": damaged} | {row: self.restore(damaged, given[row], strength) for row in rows}
             table[severity] = {

@@ -39,7 +39,7 @@ from .restoration import pixel_loss
 log = logging.getLogger(__name__)
 
 PIXEL, PERCEIVED, IDENTITY, ECHO, PLACES, GATE, PERSON = 1.0, 1.0, 1.0, 1.0, 0.02, 0.05, 0.1
-COMPONENTS = 2.0  # how much more eyes, nose and mouth count
+COMPONENTS = 2.0  # of the mean difference at eyes, nose and mouth
 
 
 def export(transfer: TransferNet, path: Path, restorer: str) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +27,7 @@ from ..restorers import attach_prior, load_restorer
 from ..token_restorer import TokenRestorer
 from ..tokens import encode_tokens
 from .data import to_tensor
-from .degradation import degrade
-from .evaluate import METRICS, SEVERITIES, Judges, people, save_grid, summary
+from .evaluate import METRICS, SEVERITIES, Judges, damage_all, people, save_grid, summary
 from .reference_table import ReferenceTable
 
 log = logging.getLogger(__name__)
@@ -92,8 +90,7 @@ class RefineTable:
         for severity in severities:
             table[severity], columns = {}, []
             for face, name in zip(faces, names, strict=True):
-                rng = np.random.default_rng(zlib.crc32(f"{name} {severity}".encode()))
-                damaged, clean = to_tensor([degrade(face, severity, rng)]), to_tensor([face])
+                damaged, clean = to_tensor(damage_all([face], [name], severity)), to_tensor([face])
                 who, expression, *_ = name.split("_")
                 other = f"{who}_{'smiling' if expression == 'neutral' else 'neutral'}"
                 person = self.references.person(to_tensor([faces[names.index(other)]]))
