@@ -13,9 +13,17 @@ from .identity import Embedder
 from .matching import check_names, check_threshold, likeness
 from .records import Crops, References
 from .references import Refusal, check_embedder
+from .refining import RefinedFace, Refinement, refine_faces
 from .token_restorer import TokenRestorer
 from .tokens import encode_tokens, invention_map, restore_tokens
-from .transfer import Transferred, attribution_map, check_strength, shares_taken, transfer_texture
+from .transfer import (
+    Transferred,
+    attribution_map,
+    check_strength,
+    photographs_for,
+    shares_taken,
+    transfer_texture,
+)
 
 Progress = Callable[[], None]
 
@@ -30,8 +38,8 @@ class Guidance:
         strength: 0 to 1, how much texture is taken; 0 restores blind.
         threshold: the least cosine by which a face is taken for a person; None is the embedder's own.
         manual: {number of a face in its photograph: a person's name, or None for nobody}, above all likeness.
-        proof: also measure identity and draw maps (:class:`Proof`). It costs a second decoding and three embeddings a
-            face, and keeps 4 MB for each.
+        proof: also measure identity and draw maps (:class:`Proof`). It costs a second refinement, where there is one,
+            a second decoding and three embeddings a face, and keeps 4 MB for each.
     """
 
     references: References
@@ -81,11 +89,13 @@ class Guided:
         face: (3,512,512) float32 in [0,1]; None where no photograph was fit for it.
         unused: (source, reason) of the person's photographs that were passed over.
         proof: None where none was asked for, or nothing was restored.
+        refined: what refinement did; None without one.
     """
 
     face: Tensor | None
     unused: tuple[Refusal, ...]
     proof: Proof | None
+    refined: RefinedFace | None = None
 
 
 def restore_guided(
@@ -96,6 +106,8 @@ def restore_guided(
     fidelity: float | None = None,
     strengths: Sequence[float] | None = None,
     progress: Progress | None = None,
+    refinement: Refinement | None = None,
+    reader: Embedder | None = None,
 ) -> list[Guided]:
     """Restore a few faces, each with the photographs of its person.
 
@@ -107,13 +119,22 @@ def restore_guided(
         fidelity: None is the restorer's own choice.
         strengths: how much of each restored face will be blended in, for the proof; None is 1.
         progress: see :class:`.restorers.Restorer`.
+        refinement: how they are refined, with what the photographs show; None is not at all.
+        reader: the built-in embedder, where it is at hand and is not the one that matches.
 
     Raises:
-        ValueError: as :func:`.transfer.transfer_texture`.
+        ValueError: as :func:`.transfer.transfer_texture`, :func:`.refining.refine_faces`.
     """
-    blind = restore_tokens(encode_tokens(crops, restorer, progress=progress), fidelity)
-    reader = guidance.embedder if guidance.embedder.name == "built-in" else None
-    transferred = transfer_texture(blind, guidance.references, guidance.strength, people, progress, reader)
+    if guidance.embedder.name == "built-in":
+        reader = guidance.embedder
+    blind = tokens = restore_tokens(encode_tokens(crops, restorer, progress=progress), fidelity)
+    outcome: list[RefinedFace | None] = [None] * len(crops)
+    if refinement and refinement.settled(restorer).steps:
+        photographs = photographs_for(blind, guidance.references, people)
+        tokens, outcome = refine_faces(blind, refinement, photographs, reader, progress)
+        if guidance.proof and any(photographs):
+            blind, _ = refine_faces(blind, refinement, None, reader, progress)
+    transferred = transfer_texture(tokens, guidance.references, guidance.strength, people, progress, reader)
     restored = restorer.decode(transferred.tokens, progress)
     proofs: list[Proof | None] = [None] * len(crops)
     if guidance.proof and any(transferred.people):
@@ -121,8 +142,8 @@ def restore_guided(
         before = template_view(crops)
         without = torch.lerp(before, restorer.decode(blind, progress), amount)
         proofs = _proofs(transferred, (before, without, torch.lerp(before, restored, amount)), guidance)
-    outcome = zip(restored, transferred.people, transferred.unused, proofs, strict=True)
-    return [Guided(face if person else None, unused, proof) for face, person, unused, proof in outcome]
+    rows = zip(restored, transferred.people, transferred.unused, proofs, outcome, strict=True)
+    return [Guided(face if person else None, unused, proof, how) for face, person, unused, proof, how in rows]
 
 
 def _proofs(

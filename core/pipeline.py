@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,13 +13,16 @@ from torch import Tensor
 from .crop import check_photos, crop_faces, pick_crops, template_view
 from .detect import Detect
 from .guidance import Guidance, Proof, restore_guided
+from .identity import Embedder
 from .matching import Match, labelled, labels_or_matches
 from .measure import damage, measure_quality
 from .paste import paste_faces
 from .records import Crops, Face
 from .references import Refusal, check_restorer
+from .refining import RefinedFace, Refinement, refine_faces
 from .restorers import Restorer
 from .token_restorer import TokenRestorer
+from .tokens import encode_tokens, restore_tokens
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +45,14 @@ class RestoreOptions:
         strength: 0 to 1, how much of the restored face is blended in; None follows the damage measured on each face, so
             that a sharp face is left alone and a mildly damaged one stays close to what it was.
         min_sharpness: faces less sharp than this (0 to 1) are left alone: those blurred on purpose, in the background.
-        batch: faces that go through the network at once; it is halved when the device's memory is too small.
+        refinement: how their latents are refined before they are drawn.
     """
 
     fidelity: float | None = None
     strength: float | None = None
     min_sharpness: float = 0.0
     scale: float = 1.0
+    refinement: Refinement = field(default_factory=Refinement)
 
     def __post_init__(self) -> None:
         for name in ("fidelity", "strength", "min_sharpness"):
@@ -72,6 +76,7 @@ class FaceReport:
         guided: whether it was restored with references.
         unused: (source, reason) of its person's photographs that were passed over.
         proof: what the references did to it, where that was asked for.
+        refined: what refinement did to it, where there was one.
     """
 
     face: Face
@@ -82,6 +87,7 @@ class FaceReport:
     guided: bool = False
     unused: tuple[Refusal, ...] = ()
     proof: Proof | None = None
+    refined: RefinedFace | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +114,7 @@ def restore_photos(
     progress: Progress | None = None,
     in_place: bool = False,
     guidance: Guidance | None = None,
+    reader: Embedder | None = None,
 ) -> RestoredPhotos:
     """Restore every face of some photographs.
 
@@ -124,12 +131,14 @@ def restore_photos(
         in_place: write into `photos`, for callers that need the original no more.
         guidance: photographs of the people, for the faces that match them. The others are restored as without, and so
             are all by a restorer without tokens, with a warning.
+        reader: the built-in embedder; read from disk where refinement or a transfer needs it and it is not given.
 
     Raises:
         ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, or references that
-            another restorer encoded.
+            another restorer encoded; or refinement by a restorer that has no prior.
     """
     options = options or RestoreOptions()
+    options = replace(options, refinement=options.refinement.settled(restorer))
     check_photos(photos)
     _check_finite(photos)
     faces = detect(photos)
@@ -153,7 +162,7 @@ def restore_photos(
     if len(chosen) < len(crops):
         crops = pick_crops(crops, chosen)
     crops = replace(crops, faces=tuple(report.face for report in treated))
-    restored, treated = _restore_all(crops, treated, restorer, options.fidelity, guidance, progress)
+    restored, treated = _restore_all(crops, treated, restorer, options, guidance, reader, progress)
     strengths = [report.strength for report in treated]
     # A list goes through without the copies that a tensor of several photographs costs.
     pixels, masks = paste_faces(
@@ -176,6 +185,7 @@ def restore_crops(
     options: RestoreOptions | None = None,
     progress: Progress | None = None,
     guidance: Guidance | None = None,
+    reader: Embedder | None = None,
 ) -> tuple[Tensor, tuple[FaceReport, ...]]:
     """Restore the template's view of each crop.
 
@@ -183,8 +193,8 @@ def restore_crops(
         crops: aligned faces. Where one carries a label (:attr:`.records.Face.person`), all labels hold; else they are
             matched.
         restorer: what restores them.
-        options: fidelity and strength are used; a strength of None is 1.
-        progress, guidance: as in :func:`restore_photos`.
+        options: fidelity, strength and refinement are used; a strength of None is 1.
+        progress, guidance, reader: as in :func:`restore_photos`.
 
     Returns:
         (N,3,512,512) float32 in [0,1], on the crops' device, and what happened to each.
@@ -193,13 +203,14 @@ def restore_crops(
         ValueError: as :func:`restore_photos`.
     """
     options = options or RestoreOptions()
+    options = replace(options, refinement=options.refinement.settled(restorer))
     _check_finite(crops.pixels)
     strength = 1.0 if options.strength is None else options.strength
     matches = _match(crops, restorer, guidance)
     faces = tuple(labelled(f, match) if match else f for f, match in zip(crops.faces, matches, strict=True))
     reports = [FaceReport(face, strength, None, 0.0, match) for face, match in zip(faces, matches, strict=True)]
     crops = replace(crops, faces=faces)
-    restored, reports = _restore_all(crops, reports, restorer, options.fidelity, guidance, progress)
+    restored, reports = _restore_all(crops, reports, restorer, options, guidance, reader, progress)
     if options.strength is not None:
         restored = torch.lerp(template_view(crops), restored, options.strength)
     return restored, tuple(reports)
@@ -220,11 +231,13 @@ def _restore_all(
     crops: Crops,
     reports: list[FaceReport],
     restorer: Restorer,
-    fidelity: float | None,
+    options: RestoreOptions,
     guidance: Guidance | None,
+    reader: Embedder | None,
     progress: Progress | None,
 ) -> tuple[Tensor, list[FaceReport]]:
     """The template of each crop restored: with references the faces that name a person, as ever the others."""
+    fidelity, refinement = options.fidelity, options.refinement
     started = time.perf_counter()
     faces, reports = template_view(crops), list(reports)
     result = torch.empty_like(faces)
@@ -234,14 +247,32 @@ def _restore_all(
         for start in range(0, len(named), BATCH):
             part = named[start : start + BATCH]
             people, strengths = [crops.faces[n].person for n in part], [reports[n].strength for n in part]
-            guided = restore_guided(pick_crops(crops, part), restorer, people, guidance, fidelity, strengths, progress)
+            guided = restore_guided(
+                pick_crops(crops, part),
+                restorer,
+                people,
+                guidance,
+                fidelity,
+                strengths,
+                progress,
+                refinement,
+                reader,
+            )
             for n, one in zip(part, guided, strict=True):
                 given = one.face is not None
-                reports[n] = replace(reports[n], guided=given, unused=one.unused, proof=one.proof)
+                reports[n] = replace(reports[n], guided=given, unused=one.unused, proof=one.proof, refined=one.refined)
                 if one.face is not None:
                     result[n] = _checked(one.face[None], faces[n, None], restorer.name)[0]
                     blind.remove(n)
-    if blind:
+    if refinement.steps and isinstance(restorer, TokenRestorer):
+        for start in range(0, len(blind), BATCH):
+            part = blind[start : start + BATCH]
+            tokens = restore_tokens(encode_tokens(pick_crops(crops, part), restorer, progress=progress), fidelity)
+            tokens, outcome = refine_faces(tokens, refinement, None, reader, progress)
+            result[part] = _checked(restorer.decode(tokens, progress), faces[part], restorer.name)
+            for n, refined in zip(part, outcome, strict=True):
+                reports[n] = replace(reports[n], refined=refined)
+    elif blind:
         result[blind] = _restore(faces[blind] if len(blind) < len(faces) else faces, restorer, fidelity, progress)
     seconds = (time.perf_counter() - started) / max(1, len(crops))
     return result, [replace(report, seconds=seconds) for report in reports]

@@ -3,12 +3,7 @@
 After CLR-Face (IJCAI 2024), in the form of a flow that starts at the degraded latent (:mod:`.models.prior`). What is
 ours: the target mixes what the damaged face says with what the references' embeddings say.
 
-Measured on severely damaged people never trained on (``core/training/refine_table.py``), and off unless asked for:
-with a reference, one step lowers LPIPS by 0.002, and guidance raises identity (by a network that did not guide) by
-0.003; both are real and too small to see. Without one, one step changes nothing beyond noise but LPIPS-VGG (+0.003),
-more steps raise LPIPS, and guidance by what the damaged face says of itself does not help. Nor does the best of four
-candidates beat a random one there. At moderate damage one step without a reference lowers identity by 0.004, and
-guidance gives that back.
+Off unless asked for: what it changes is small, and MODEL_CARD.md has the table (``core/training/refine_table.py``).
 """
 
 from __future__ import annotations
@@ -326,7 +321,7 @@ def _checked(
     prior = getattr(network, "prior", None)
     if not isinstance(network, ResemblanceNet) or not isinstance(prior, Prior):
         raise ValueError(
-            f"'{tokens.restorer.name}' has no prior over clean latents and cannot refine; expected a restorer whose "
-            "weights hold one (core/training/prior.py trains it). Leave refinement out (0 steps)."
+            f"'{tokens.restorer.name}' has no prior over clean latents and cannot refine; use the built-in restorer, "
+            "or leave refinement out (0 steps)."
         )
     return network, prior

@@ -9,6 +9,7 @@ from .matching import Match
 from .pipeline import FaceReport
 from .records import Face, References
 from .references import Refusal
+from .refining import RefinedFace
 
 
 def face_record(face: Face) -> dict[str, object]:
@@ -38,6 +39,8 @@ def restored_record(report: FaceReport) -> dict[str, object]:
         record["match"] = match_record(report.match)
         record["with_references"] = report.guided
         record["unused_references"] = refused_records(report.unused)
+    if report.refined:
+        record["refined"] = refined_record(report.refined)
     if report.proof:
         record |= proof_record(report.proof)
     return record
@@ -59,6 +62,12 @@ def proof_record(proof: Proof) -> dict[str, object]:
         "taken": {source: round(share, 3) for source, share in proof.taken},
         "invented": round(proof.invented, 3),
     }
+
+
+def refined_record(refined: RefinedFace) -> dict[str, object]:
+    """What refinement did to a face; without a candidate it stays as it was."""
+    spread = None if refined.spread is None else round(refined.spread, 4)
+    return {"candidate": refined.candidate, "stopped": refined.stopped, "spread": spread}
 
 
 def references_record(references: References) -> dict[str, object]:

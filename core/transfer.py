@@ -75,21 +75,8 @@ def transfer_texture(
             strength outside 0 to 1.
     """
     check_strength(strength)
-    check_restorer(references, tokens.restorer)
-    labels = [face.person for face in tokens.crops.faces] if people is None else people
-    names = [label or None for label in labels]
-    if len(names) != len(tokens):
-        raise ValueError(f"Got {len(names)} names for {len(tokens)} faces; expected one for each (None for nobody).")
-    check_names([name for name in names if name is not None], references)
-    rows: list[list[int]] = [[] for _ in names]
-    unused: list[tuple[Refusal, ...]] = [() for _ in names]
-    by_name = {person.name: person for person in references.people if person.name in names}
-    qualities = {name: measure_quality(aligned_crops(person.faces)) for name, person in by_name.items()}
-    for n, name in enumerate(names):
-        if name is not None:
-            rows[n], unused[n] = _usable(pick_crops(tokens.crops, [n]), by_name[name], qualities[name])
-    given = [by_name[name] if name and rows[n] else None for n, name in enumerate(names)]
-    whole = [by_name[name] if name else None for name in names]
+    whole, rows, unused = _fit(tokens, references, people)
+    given = [person if rows[n] else None for n, person in enumerate(whole)]
     attribution = [tokens.content.new_zeros(len(p) if p else 0, *tokens.content.shape[-2:]) for p in whole]
     if strength > 0 and any(given):
         chosen = [_subset(person, rows[n]) if person else None for n, person in enumerate(given)]
@@ -104,6 +91,18 @@ def transfer_texture(
             if person:
                 attribution[n][rows[n]] = found[n].to(attribution[n])
     return Transferred(tokens, tuple(attribution), tuple(given), tuple(unused))
+
+
+def photographs_for(
+    tokens: FaceTokens, references: References, people: Sequence[str | None] | None = None
+) -> list[Person | None]:
+    """For each face its person with those photographs alone that :func:`transfer_texture` would use; None for nobody's.
+
+    Raises:
+        ValueError: as there, and the arguments are those of there.
+    """
+    whole, rows, _ = _fit(tokens, references, people)
+    return [_subset(person, rows[n]) if person and rows[n] else None for n, person in enumerate(whole)]
 
 
 def attribution_map(transferred: Transferred) -> Tensor:
@@ -139,6 +138,26 @@ def check_strength(strength: float) -> None:
     """Raise ValueError unless the strength is 0 to 1."""
     if not 0 <= strength <= 1:
         raise ValueError(f"The strength of the references was {strength:g}; expected 0 to 1.")
+
+
+def _fit(
+    tokens: FaceTokens, references: References, people: Sequence[str | None] | None
+) -> tuple[list[Person | None], list[list[int]], list[tuple[Refusal, ...]]]:
+    """For each face its person, which of their photographs are good for it, and why the others are not."""
+    check_restorer(references, tokens.restorer)
+    labels = [face.person for face in tokens.crops.faces] if people is None else people
+    names = [label or None for label in labels]
+    if len(names) != len(tokens):
+        raise ValueError(f"Got {len(names)} names for {len(tokens)} faces; expected one for each (None for nobody).")
+    check_names([name for name in names if name is not None], references)
+    by_name = {person.name: person for person in references.people if person.name in names}
+    qualities = {name: measure_quality(aligned_crops(person.faces)) for name, person in by_name.items()}
+    rows: list[list[int]] = [[] for _ in names]
+    unused: list[tuple[Refusal, ...]] = [() for _ in names]
+    for n, name in enumerate(names):
+        if name is not None:
+            rows[n], unused[n] = _usable(pick_crops(tokens.crops, [n]), by_name[name], qualities[name])
+    return [by_name[name] if name else None for name in names], rows, unused
 
 
 def _usable(face: Crops, person: Person, qualities: Sequence[FaceQuality]) -> tuple[list[int], tuple[Refusal, ...]]:

@@ -12,6 +12,7 @@ from .example import ExamplePhoto
 from .load import LoadRestorer
 from .paste import PasteFaces
 from .references import EncodeReferences, MatchReferences
+from .refine import RefineLatent
 from .restore import RestoreCrops, RestoreFaces
 from .segs import FacesToSegs, SegsToFaces
 from .select import SelectFaces
@@ -30,6 +31,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     CropFaces,
     RestoreCrops,
     EncodeTokens,
+    RefineLatent,
     TransferTexture,
     RestoreTokens,
     DecodeTokens,

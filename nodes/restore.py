@@ -13,6 +13,7 @@ from ..core.guidance import Guidance
 from ..core.matching import parse_manual
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
 from ..core.records import Crops, References
+from ..core.refining import Refinement
 from ..core.reports import restored_record
 from ..core.restorers import Restorer
 from . import models
@@ -20,6 +21,7 @@ from .crop import tiles_of
 from .detect import detector_inputs, find_faces
 from .progress import PhotoBar, working
 from .references import PERSON, encode, manual_input, references_input
+from .refine import refine_input
 from .sockets import OWN, CropsSocket, crop_pictures, new_output, or_none, photos_of, restorer_input, schema
 from .transfer import strength_input
 
@@ -72,6 +74,7 @@ class RestoreCrops(io.ComfyNode):
                 ),
                 references_input("Faces take texture from the photographs of the person they show."),
                 strength_input("reference_strength", optional=True),
+                refine_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -91,15 +94,18 @@ class RestoreCrops(io.ComfyNode):
         image: Tensor | None = None,
         references: References | None = None,
         reference_strength: float = 1.0,
+        refine: int = int(OWN),
     ) -> io.NodeOutput:
         """See the class."""
         restorer = restorer or models.get_restorer()
         if image is not None:
             crops = with_pixels(crops, crop_pictures(image, crops, "image"))
-        options = RestoreOptions(or_none(fidelity), strength)
+        refinement = Refinement(or_none(refine)).settled(restorer)
+        options = RestoreOptions(or_none(fidelity), strength, refinement=refinement)
         guidance = _guidance(references, reference_strength)
-        with working(restorer, len(crops), "guided" if guidance else "restore") as progress:
-            restored, faces = restore_crops(crops, restorer, options, progress, guidance)
+        reader = models.get_embedder("built-in") if refinement.steps else None
+        with working(restorer, len(crops), _kind(guidance, refinement)) as progress:
+            restored, faces = restore_crops(crops, restorer, options, progress, guidance, reader)
         report = [{"image": face.face.image, **restored_record(face)} for face in faces]
         return io.NodeOutput(tiles_of(into_crops(crops, restored)), json.dumps(report, indent=1))
 
@@ -147,6 +153,7 @@ class RestoreFaces(io.ComfyNode):
                 ),
                 strength_input("reference_strength", optional=True),
                 manual_input(optional=True),
+                refine_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
@@ -173,16 +180,19 @@ class RestoreFaces(io.ComfyNode):
         reference_image: Tensor | None = None,
         reference_strength: float = 1.0,
         manual: str = "",
+        refine: int = int(OWN),
     ) -> io.NodeOutput:
         """See the class."""
         photos_of(image)  # refuses an empty batch before anything is loaded
         restorer = restorer or models.get_restorer()
-        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness)
+        refinement = Refinement(or_none(refine)).settled(restorer)
+        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, refinement=refinement)
         if reference_image is not None:
             pictures = list(photos_of(reference_image, "reference_image"))
             references = encode(pictures, restorer, PERSON, onto=references)
         guidance = _guidance(references, reference_strength, manual)
-        kind = "guided" if guidance else "restore"
+        reader = models.get_embedder("built-in") if refinement.steps else None
+        kind = _kind(guidance, refinement)
         count, height, width, _ = image.shape
         pictures, masks = new_output(*image.shape), new_output(count, height, width)
         pictures[..., 3:] = image[..., 3:]
@@ -194,7 +204,7 @@ class RestoreFaces(io.ComfyNode):
             found = models.get_detector(detector)
             faces = find_faces(photos, found, threshold, min_size, max_faces)
             with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
-                result = restore_photos(photos, restorer, lambda _: faces, options, progress, True, guidance)  # noqa: B023
+                result = restore_photos(photos, restorer, lambda _: faces, options, progress, True, guidance, reader)  # noqa: B023
             part = slice(start, start + len(photos))
             pictures[part, ..., :3] = result.pixels.movedim(1, -1)
             masks[part] = result.masks[:, 0]
@@ -215,6 +225,11 @@ def _guidance(references: References | None, strength: float, manual: str = "") 
         return None
     embedder = models.get_embedder(references.embedder)
     return Guidance(references, embedder, strength, manual=parse_manual(manual), proof=True)
+
+
+def _kind(guidance: Guidance | None, refinement: Refinement) -> str:
+    """Of work, for the bar."""
+    return f"{'guided' if guidance else 'restore'} {refinement.steps}"
 
 
 def _message(faces: list[dict[str, object]]) -> str:

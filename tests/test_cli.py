@@ -534,6 +534,62 @@ def test_bad_usage_of_references(tmp_path, people, capsys, monkeypatch, argument
     assert tree(tmp_path) == before
 
 
+@pytest.fixture
+def refining(monkeypatch):
+    """A restorer that refines in the place of the real one."""
+    restorer = Giving(prior=True)
+    monkeypatch.setattr(restore_room, "load_restorer", lambda *args: restorer)
+    monkeypatch.setattr(restore_room, "detector_from", lambda args: one_face)
+    monkeypatch.setattr(restore_room, "BuiltinEmbedder", lambda device: ColourEmbedder())
+    return restorer
+
+
+def test_refinement_is_done_and_reported(tmp_path, refining, capsys):
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+
+    def restored(*arguments):
+        assert restore(picture, "-o", tmp_path / "out.png", "--overwrite", "--report", "-", *arguments) == 0
+        report = json.loads(capsys.readouterr().out)
+        return read_photo(tmp_path / "out.png").pixels, report["options"]["refinement"], report["pictures"][0]["faces"]
+
+    plain, options, (face,) = restored()
+    assert options["steps"] == 0 and "refined" not in face
+    assert torch.equal(restored("--refine", 0)[0], plain)
+    refined, options, (face,) = restored("--refine", 2, "--seed", 7)
+    assert options == {"steps": 2, "identity": 0.0, "seed": 7, "candidates": 1}
+    assert face["refined"] == {"candidate": 0, "stopped": None, "spread": None}
+    assert not torch.equal(refined, plain) and not torch.equal(refined, restored("--refine", 2)[0])
+    assert torch.equal(refined, restored("--refine", 2, "--seed", 7)[0])
+    _, options, (face,) = restored("--refine", 1, "--candidates", 3, "--aligned")
+    assert options["candidates"] == 3 and face["refined"]["spread"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--refine", "9"), "Got 9 steps of refinement; expected 0"),
+        (("--refine", "2", "--identity", "2"), "The strength of the identity was 2; expected 0 to 1"),
+        (("--refine", "2", "--candidates", "9"), "Got 9 candidates; expected 1 to 8"),
+        (("--refine", "2", "--seed", "-1"), "The seed was -1"),
+        (("--identity", "0.5"), "--identity needs --refine"),
+        (("--refine", "0", "--seed", "3"), "--seed needs --refine"),
+        (("--candidates", "2"), "--candidates needs --refine"),
+    ],
+)
+def test_bad_usage_of_refinement(tmp_path, refining, capsys, arguments, words):
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    assert restore(picture, "-o", tmp_path / "out.png", *arguments) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "out.png").exists()
+
+
+def test_a_restorer_that_cannot_refine(tmp_path, fakes, capsys):
+    paint(tmp_path / "a.png")
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--refine", 1) == 2
+    assert "'darker' has no prior over clean latents" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--refine", 0) == 0
+
+
 def test_inspect(tmp_path, capsys):
     from safetensors.torch import save_file
 

@@ -6,7 +6,15 @@ import sys
 import numpy as np
 import pytest
 import torch
-from resemblance.core.training.device_data import DevicePeople, draw_moves, draw_shares, move, similarities
+from resemblance.core.training.device_data import (
+    DeviceFaces,
+    DevicePeople,
+    draw_moves,
+    draw_shares,
+    in_turn,
+    move,
+    similarities,
+)
 from resemblance.core.training.generator import Generator, GeneratorConfig
 from resemblance.core.training.people import TRIES, another_photograph
 
@@ -103,6 +111,39 @@ def test_a_batch_depends_on_its_seed_alone():
         assert value.min() >= 0 and value.max() <= 1
         assert torch.equal(value, getattr(again, name)) and not torch.equal(value, getattr(other, name))
     assert not torch.equal(first.damaged, first.clean)
+
+
+def test_faces_alone_are_damaged_whole_and_cut_at_one_place():
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(mapping=1, channels=(4,) * 8), size=64).requires_grad_(False)
+    faces = DeviceFaces(generator)
+    whole, again = (faces.damaged(np.random.default_rng(1), 3) for _ in range(2))
+    assert torch.equal(whole.damaged, again.damaged) and not torch.equal(whole.damaged, whole.clean)
+    assert whole.clean.shape == (3, 3, 64, 64) and whole.clean.dtype == torch.float32
+    assert len(whole) == 3 and whole.sharp.all() and whole.origin == (0, 0)
+    places = set()
+    for seed in range(6):
+        part, whole = (faces.damaged(np.random.default_rng(seed), 2, crop) for crop in (32, None))
+        row, column = (32 * v for v in part.origin)
+        places.add(part.origin)
+        assert torch.equal(part.clean, whole.clean[..., row : row + 32, column : column + 32])
+        assert torch.equal(part.damaged, whole.damaged[..., row : row + 32, column : column + 32])
+    assert len(places) > 1
+    clean, squares = faces.clean(np.random.default_rng(2), 4), faces.crops(np.random.default_rng(2), 4, 24)
+    for face, square in zip(clean, squares, strict=True):
+        found = face.unfold(1, 24, 1).unfold(2, 24, 1)
+        assert (found == square[:, None, None]).all(-1).all(-1).all(0).any()
+
+
+def test_batches_come_in_turn_and_resume_where_they_were():
+    def make(rng, i):
+        return i, rng.integers(1 << 30)
+
+    first = in_turn(iter("abcd"), make, 5, 0)
+    seen = [next(first) for _ in range(8)]
+    assert seen[::2] == list("abcd") and [i for i, _ in seen[1::2]] == [0, 1, 2, 3]
+    later = in_turn(iter("cd"), make, 5, 2)
+    assert [next(later) for _ in range(4)] == seen[4:]
 
 
 def test_the_device_needs_neither_opencv_nor_openvino():

@@ -63,6 +63,7 @@ def test_there_are_workflows_for_every_job():
         "video_frames",
         "two_people_two_samplers",
         "references",
+        "refine",
         "two_people_references",
     }
     assert [path.name for path in WORKFLOWS if not path.with_suffix(".jpg").is_file()] == []
@@ -203,6 +204,12 @@ def test_bypassing_a_step_with_references(frontend, server):
     assert torch.equal(switched(frontend, server, "two_people_references", "MatchReferences", BYPASS), guided)
     blind = switched(frontend, server, "two_people_references", "TransferTexture", BYPASS)
     assert not torch.equal(blind, guided)
+
+
+def test_bypassing_refinement_restores_without(frontend, server):
+    refined = switched(frontend, server, "refine", "None", 0)
+    plain = switched(frontend, server, "refine", "RefineLatent", BYPASS)
+    assert plain is not None and not torch.equal(plain, refined)
 
 
 def test_bypassing_the_references_restores_without(frontend, server):

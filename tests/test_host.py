@@ -28,6 +28,7 @@ NODES = [
     "CropFaces",
     "RestoreCrops",
     "EncodeTokens",
+    "RefineLatent",
     "TransferTexture",
     "RestoreTokens",
     "DecodeTokens",

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 # Widgets by position, as saved workflows store their values: frozen from version 0.1.0. New ones go to the end, and are
 # optional, for graphs saved over the API name only those that there were.
 ADDED = {
-    "ResemblanceRestoreFaces": ["reference_strength", "manual"],
-    "ResemblanceRestoreCrops": ["reference_strength"],
+    "ResemblanceRestoreFaces": ["reference_strength", "manual", "refine"],
+    "ResemblanceRestoreCrops": ["reference_strength", "refine"],
 }
 WIDGETS = {
     "ResemblanceRestoreFaces": [
@@ -32,6 +32,7 @@ WIDGETS = {
         "min_sharpness",
         "reference_strength",
         "manual",
+        "refine",
     ],
     "ResemblanceLoadRestorer": ["file"],
     "ResemblanceDetectFaces": ["detector", "threshold", "min_size", "max_faces", "order"],
@@ -41,8 +42,9 @@ WIDGETS = {
     "ResemblanceEncodeReferences": ["person", "weight"],
     "ResemblanceMatchReferences": ["threshold", "manual"],
     "ResemblanceCropFaces": ["size", "margin"],
-    "ResemblanceRestoreCrops": ["fidelity", "strength", "reference_strength"],
+    "ResemblanceRestoreCrops": ["fidelity", "strength", "reference_strength", "refine"],
     "ResemblanceEncodeTokens": ["lookup", "k", "temperature"],
+    "ResemblanceRefineLatent": ["steps", "identity", "seed", "candidates"],
     "ResemblanceTransferTexture": ["strength"],
     "ResemblanceRestoreTokens": ["content", "quality"],
     "ResemblanceDecodeTokens": [],
@@ -55,6 +57,7 @@ WIDGETS = {
 PASSED = {
     "ResemblanceSelectFaces": "RESEMBLANCE_FACES",
     "ResemblanceMatchReferences": "RESEMBLANCE_FACES",
+    "ResemblanceRefineLatent": "RESEMBLANCE_TOKENS",
     "ResemblanceTransferTexture": "RESEMBLANCE_TOKENS",
     "ResemblanceRestoreTokens": "RESEMBLANCE_TOKENS",
     "ResemblancePasteFaces": "IMAGE",
@@ -797,6 +800,110 @@ def test_references_of_another_restorer_are_refused(run, known, two_people):
             run(name, references=known.references, **given)
 
 
+# Refining
+
+
+@pytest.fixture
+def refining(run):
+    """The built-in restorer, with a small prior of random weights."""
+    from resemblance.core.models.prior import Prior, PriorConfig
+
+    torch.manual_seed(0)
+    prior = Prior(PriorConfig(dim=32, layers=1, heads=1)).eval().requires_grad_(False)
+    torch.nn.init.normal_(prior.out.weight, std=0.1)
+    restorer = run("LoadRestorer")[0]
+    like = next(restorer.network.parameters())
+    own, restorer.network.prior = restorer.network.prior, prior.to(like.device, like.dtype)
+    yield restorer
+    restorer.network.prior = own
+
+
+@pytest.fixture
+def person(run, refining):
+    """A damaged photograph's crop and tokens, and references of the person."""
+    damaged, _, *references = run("ExamplePhoto", name="woman").args
+    faces = run("DetectFaces", image=damaged, detector="builtin")[0]
+    crops = run("CropFaces", faces=faces, image=damaged, size=448, margin=0.25)[0]
+    tokens = run("EncodeTokens", crops=crops)[0]
+    known = run("EncodeReferences", image=references[0], person="anna")[0]
+    return SimpleNamespace(damaged=damaged, crops=crops, tokens=tokens, references=known)
+
+
+def test_refining_stands_between_encoding_and_drawing(run, person):
+    from resemblance.core.refine import refine_tokens
+
+    tokens = person.tokens
+    same, _, _, report = run("RefineLatent", tokens=tokens, steps=0, identity=1.0, candidates=8).args
+    assert same is tokens and json.loads(report)[0]["candidate"] is None
+    refined, mask, invented, report = run("RefineLatent", tokens=tokens, steps=2, seed=5).args
+    expected = refine_tokens(tokens, 2, seed=5)
+    assert torch.equal(refined.content, expected.tokens.content) and not torch.equal(refined.content, tokens.content)
+    assert json.loads(report) == [{"image": 0, "index": 0, "candidate": 0, "stopped": None, "spread": None}]
+    assert torch.allclose(mask, expected.mask[:, 0].clamp(0, 1)) and mask.shape == (1, 448, 448)
+    assert not mask[:, :60].any() and mask[0, 224, 224] > 0.99 and mask.max() <= 1 and not invented.any()
+    other = run("RefineLatent", tokens=tokens, steps=2)[0]
+    assert not torch.equal(other.content, refined.content)
+    drawn = run("DecodeTokens", tokens=other)[0]
+    assert torch.allclose(drawn, run("RestoreCrops", crops=person.crops, refine=2)[0], atol=1e-6)
+
+
+def test_several_candidates_show_what_is_invented(run, person):
+    from resemblance.core.refine import refine_tokens
+    from resemblance.nodes import models as ours
+
+    given = {"tokens": person.tokens, "steps": 1, "candidates": 2}
+    _, _, invented, report = run("RefineLatent", **given).args
+    expected = refine_tokens(person.tokens, 1, candidates=2, reader=ours.get_embedder("built-in"))
+    assert torch.allclose(invented, (5 * expected.spread[:, 0]).clamp(0, 1)) and invented.any()
+    (face,) = json.loads(report)
+    assert face["candidate"] == expected.chosen[0] and 0 < face["spread"] < 1
+
+
+def test_a_person_steers_as_the_host_runs_it(run, person):
+    given = {"tokens": person.tokens, "steps": 1}
+    free, steered = (run("RefineLatent", **given, identity=strength)[0] for strength in (0.0, 1.0))
+    assert not torch.equal(free.content, steered.content)
+    read, _, _, report = run("RefineLatent", **given, references=person.references).args
+    assert not torch.equal(read.content, free.content) and read.transfer is None
+    assert json.loads(report)[0]["person"] == "anna"
+
+
+def test_one_setting_refines_in_restore_crops_and_restore_faces(run, person):
+    given = {"crops": person.crops, "references": person.references}
+    tokens = run("RefineLatent", tokens=person.tokens, steps=1, references=person.references)[0]
+    tokens = run("TransferTexture", tokens=tokens, references=person.references)[0]
+    restored, report = run("RestoreCrops", **given, refine=1).args
+    assert torch.allclose(restored, run("DecodeTokens", tokens=tokens)[0], atol=1e-6)
+    (face,) = json.loads(report)
+    assert face["refined"]["candidate"] == 0 and face["with_references"]
+    given = {"image": person.damaged, "detector": "builtin", "strength": 1.0}
+    plain = run("RestoreFaces", **given, refine=0)
+    assert torch.equal(plain[0], run("RestoreFaces", **given)[0]) and "refined" not in plain[2]
+    image, mask, report = run("RestoreFaces", **given, refine=1).args
+    assert torch.equal(mask, plain[1]) and not torch.equal(image, plain[0])
+    assert json.loads(report)["images"][0]["faces"][0]["refined"]["candidate"] == 0
+
+
+def test_refining_no_faces_gives_blank_maps(run, refining, photos):
+    crops = run("CropFaces", faces=found(photos, []), image=photos, size=256)[0]
+    tokens = run("EncodeTokens", crops=crops)[0]
+    refined, mask, invented, report = run("RefineLatent", tokens=tokens, steps=2, candidates=2).args
+    assert len(refined) == 0 and json.loads(report) == []
+    assert mask.shape == invented.shape == (1, 256, 256) and not mask.any() and not invented.any()
+
+
+def test_a_restorer_that_cannot_refine_says_so(run, codeformer, photos):
+    crops = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0]
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    for name, given in (
+        ("RefineLatent", {"tokens": tokens, "steps": 1}),
+        ("RestoreCrops", {"crops": crops, "restorer": codeformer, "refine": 1}),
+        ("RestoreFaces", {"image": photos, "restorer": codeformer, "refine": 1}),
+    ):
+        with pytest.raises(ValueError, match="'CodeFormer' has no prior over clean latents and cannot refine; use"):
+            run(name, **given)
+
+
 # Selecting
 
 
@@ -917,7 +1024,7 @@ def test_networks_are_under_the_hosts_management(run, comfy, codeformer, photos)
     assert "CodeFormer" in held and "FaceDetector" in held
 
 
-def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, photos, monkeypatch):
+def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, refining, photos, monkeypatch):
     crops = run("CropFaces", faces=found(photos, [(0, 0), (1, 0)]), image=photos)[0]
     tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
     many = photos.repeat(3, 1, 1, 1)
@@ -927,6 +1034,7 @@ def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, photo
     faces5 = found(photos, [(0, 0), (0, 90), (0, 180), (1, 0), (1, 90)], person="person")
     named = run("CropFaces", faces=faces5, image=photos)[0]
     named = run("EncodeTokens", crops=named, restorer=codeformer)[0]
+    blurred = run("EncodeTokens", crops=crops)[0]
     calls = []
 
     def interrupted():
@@ -939,6 +1047,7 @@ def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, photo
         ("RestoreCrops", {"crops": crops, "restorer": codeformer}),
         ("EncodeTokens", {"crops": crops, "restorer": codeformer}),
         ("DecodeTokens", {"tokens": tokens}),
+        ("RefineLatent", {"tokens": blurred, "steps": 3}),
         ("EncodeReferences", {"image": woman, "restorer": codeformer}),
         ("MatchReferences", {"faces": found(many, [(5, 0)]), "image": many, "references": references}),
         ("TransferTexture", {"tokens": named, "references": references}),
@@ -955,7 +1064,7 @@ def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, photo
         assert len(calls) == 5, name
 
 
-def test_the_bar_moves_per_face_and_step(run, codeformer, photos, monkeypatch):
+def test_the_bar_moves_per_face_and_step(run, codeformer, refining, photos, monkeypatch):
     import comfy.utils
 
     shown = []
@@ -966,6 +1075,11 @@ def test_the_bar_moves_per_face_and_step(run, codeformer, photos, monkeypatch):
         run("RestoreCrops", crops=crops, restorer=codeformer)
         assert shown == sorted(shown) and shown[-1] == 1 and len(set(shown)) > 10
     assert any(0.3 < share < 0.37 for share in shown) and any(0.63 < share < 0.7 for share in shown)
+    tokens = run("EncodeTokens", crops=crops)[0]
+    for _ in range(2):
+        shown.clear()
+        run("RefineLatent", tokens=tokens, steps=4)
+    assert shown == [n * 100 // 4 / 300 for n in range(1, 12)] + [0.99, 1]
     shown.clear()
     run("RestoreFaces", image=photos, detector="builtin")
     assert shown == sorted(shown) and shown[-1] == 1

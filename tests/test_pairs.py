@@ -15,6 +15,7 @@ if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
 import cv2
+from resemblance.core.identity import WEIGHTS
 from resemblance.core.restorers import attach_transfer, load_restorer
 from resemblance.core.training import pairs, people
 from resemblance.core.training.flow import place_error
@@ -125,11 +126,11 @@ def test_transfer_weights_go_to_their_own_restorer_only(tmp_path: Path) -> None:
     transfer = network.transfer
     assert transfer is not None
     path = tmp_path / "transfer.safetensors"
-    export(transfer, path, "another")
+    export(transfer, path, "another", WEIGHTS)
     network.transfer = None
     attach_transfer(restorer, network, path)
     assert network.transfer is None
-    export(transfer, path, restorer.fingerprint)
+    export(transfer, path, restorer.fingerprint, WEIGHTS)
     attach_transfer(restorer, network, path)
     assert network.transfer is not None
     torch.testing.assert_close(network.transfer.person, transfer.person, rtol=1e-2, atol=1e-2)

@@ -10,7 +10,11 @@ from resemblance.core.guidance import Guidance
 from resemblance.core.pipeline import RestoreOptions, restore_crops, restore_photos, strength_for
 from resemblance.core.records import Face
 from resemblance.core.references import ReferencePhoto, encode_references
+from resemblance.core.refine import refine_tokens
+from resemblance.core.refining import Refinement
 from resemblance.core.reports import restored_record
+from resemblance.core.tokens import encode_tokens
+from resemblance.core.transfer import transfer_texture
 
 
 @dataclass
@@ -325,3 +329,111 @@ def test_references_of_another_restorer(giving, guidance, scenes):
 def test_guidance_that_makes_no_sense(guidance, change, words):
     with pytest.raises(ValueError, match=words):
         replace(guidance, **change)
+
+
+# With refinement
+
+
+@pytest.fixture
+def refining():
+    return Giving(prior=True)
+
+
+def refined(steps=2, **settings):
+    return RestoreOptions(strength=1, refinement=Refinement(steps, **settings))
+
+
+def test_no_steps_of_refinement_change_nothing(refining, giving, guidance, scenes, monkeypatch):
+    monkeypatch.delattr(type(giving.network), "decode")  # would be needed to look at tokens
+    monkeypatch.setattr(Giving, "restore", lambda self, faces, *_: 1 - faces)
+    photo = scenes.photo("cem", seed=5, blur=16)[None]
+    for guided in (None, guidance):
+        options = RestoreOptions(strength=1, refinement=Refinement(0, identity=1.0, candidates=8))
+        result = restore_photos(photo, refining, scenes.detect, options, guidance=guided)
+        plain = restore_photos(photo, giving, scenes.detect, RestoreOptions(strength=1), guidance=guided)
+        assert torch.equal(result.pixels, plain.pixels) and result.faces[0].refined is None
+        assert "refined" not in restored_record(result.faces[0])
+
+
+def test_faces_are_refined_between_encoding_and_drawing(refining, scenes):
+    photo = scenes.photo(*["anna"] * 9, seed=5, blur=16, side=100)[None]
+    crops = crop_faces(photo, scenes.detect(photo))
+    restored, reports = restore_crops(crops, refining, refined(seed=3))
+    expected = refining.decode(refine_tokens(encode_tokens(crops, refining), 2, seed=3).tokens)
+    assert torch.allclose(restored, expected, atol=1e-6)
+    assert not torch.allclose(restored, restore_crops(crops, refining)[0], atol=1e-3)
+    assert [report.refined.candidate for report in reports] == [0] * 9
+    whole = restore_photos(photo, refining, scenes.detect, refined(seed=3))
+    plain = restore_photos(photo, refining, scenes.detect, RestoreOptions(strength=1))
+    assert torch.equal(whole.masks, plain.masks) and not torch.equal(whole.pixels, plain.pixels)
+    assert restored_record(whole.faces[8])["refined"] == {"candidate": 0, "stopped": None, "spread": None}
+
+
+def test_references_are_read_before_their_texture_is_taken(refining, guidance, scenes):
+    photo = scenes.photo("anna", "cem", seed=5, blur=16)[None]
+    crops = crop_faces(photo, scenes.detect(photo))
+    references, reader = guidance.references, guidance.embedder
+    restored, (anna, cem) = restore_crops(crops, refining, refined(), guidance=replace(guidance, proof=True))
+    tokens = encode_tokens(crops, refining)
+    people = [references.people[0], None]
+    read = refine_tokens(tokens, 2, people=people, reader=reader).tokens
+    unread = refine_tokens(tokens, 2).tokens
+    taken = transfer_texture(read, references, people=["anna", None], reader=reader).tokens
+    assert not torch.equal(read.content[0], unread.content[0])
+    assert torch.allclose(restored, refining.decode(taken), atol=1e-6)
+    assert anna.guided and anna.refined.candidate == 0 and cem.refined.candidate == 0 and cem.proof is None
+    # What the references did is told from a face that was refined without them.
+    alike = reader.embed(refining.decode(unread))[0] @ references.people[0].embeddings[0]
+    assert anna.proof.blind == pytest.approx(float(alike), abs=1e-5) and anna.proof.blind != anna.proof.after
+
+
+def test_the_very_picture_is_not_read_either(refining, guidance, scenes):
+    photo = scenes.photo("anna", seed=0)[None]  # the reference itself
+    blind = restore_photos(photo, refining, scenes.detect, refined())
+    result = restore_photos(photo, refining, scenes.detect, refined(), guidance=guidance)
+    assert torch.equal(result.pixels, blind.pixels) and result.faces[0].refined == blind.faces[0].refined
+    assert not result.faces[0].guided and refining.given == []
+
+
+def test_a_face_whose_refinement_fails_is_restored_without(refining, scenes, caplog):
+    photo = scenes.photo("anna", "cem", seed=5, blur=16)[None]
+    plain = restore_photos(photo, refining, scenes.detect, RestoreOptions(strength=1)).pixels
+    refining.network.prior.out.bias[0] = float("nan")
+    result = restore_photos(photo, refining, scenes.detect, refined())
+    assert torch.allclose(result.pixels, plain, atol=2e-3)  # features kept in bfloat16
+    first, second = result.faces
+    assert first.refined.candidate is None and "face 0 of photograph 0 is not finite" in first.refined.stopped
+    assert "face 1 of photograph 0 is not finite" in second.refined.stopped and "not finite" in caplog.text
+
+
+@pytest.mark.parametrize("restorer", [Stripes(), Giving()], ids=["whole faces", "no prior"])
+def test_a_restorer_that_cannot_refine(restorer):
+    def detect(photos):
+        raise AssertionError("it is known before")
+
+    for steps in (None, 0):
+        restore_photos(soft(1, 50, 60), restorer, finder(), refined(steps))
+    with pytest.raises(ValueError, match=f"'{restorer.name}' has no prior over clean latents and cannot refine; use"):
+        restore_photos(soft(1, 50, 60), restorer, detect, refined(1))
+    with pytest.raises(ValueError, match="has no prior"):
+        restore_aligned(torch.rand(1, 3, 512, 512), restorer, refined(1))
+
+
+def test_refinement_reports_its_steps_and_can_be_stopped(refining, scenes):
+    photo = scenes.photo("anna", seed=5, blur=16)[None]
+    counts = []
+    for steps in (1, 4):
+        calls = []
+        restore_photos(photo, refining, scenes.detect, refined(steps), lambda: calls.append(1))  # noqa: B023
+        counts.append(len(calls))
+    assert counts[1] - counts[0] == 3
+
+    calls = []
+
+    def stop():
+        calls.append(1)
+        if len(calls) == counts[1] - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_photos(photo, refining, scenes.detect, refined(4), stop)

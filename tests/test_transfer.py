@@ -8,7 +8,7 @@ from resemblance.core.crop import aligned_crops, crop_faces
 from resemblance.core.preview import COLOURS
 from resemblance.core.references import ReferencePhoto, encode_references
 from resemblance.core.tokens import encode_tokens
-from resemblance.core.transfer import Transferred, attribution_map, transfer_texture
+from resemblance.core.transfer import Transferred, attribution_map, photographs_for, transfer_texture
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_each_face_gets_its_own_person(tokens, references):
     assert torch.equal(torch.stack(tokens.restorer.identity), ColourEmbedder().embed(tokens.crops.pixels))
     assert torch.equal(result.tokens.content[0], tokens.content[0] + 0.5 * bob.content[0])
     assert torch.equal(result.tokens.content[1], tokens.content[1])
+    assert photographs_for(tokens, references, ["bob", None]) == [bob, None]
     assert [a.shape for a in result.attribution] == [(1, 32, 32), (0, 32, 32)]
     assert (result.attribution[0] == 0.5).all() and result.people == (bob, None) and result.unused == ((), ())
 
@@ -65,8 +66,11 @@ def test_nothing_is_taken(tokens, references, strength, people):
 def test_the_very_picture_is_no_reference(restorer, scenes, references):
     # the photograph of one reference, restored itself: it is its own only to the other
     crops = aligned_crops(references.people[0].faces[:1])
-    result = transfer_texture(encode_tokens(crops, restorer), references, people=["anna"], reader=ColourEmbedder())
+    tokens = encode_tokens(crops, restorer)
+    result = transfer_texture(tokens, references, people=["anna"], reader=ColourEmbedder())
     assert restorer.given == [[("anna 2",)]]
+    (person,) = photographs_for(tokens, references, ["anna"])
+    assert person.sources == ("anna 2",) and torch.equal(person.faces, references.people[0].faces[1:])
     assert result.unused == ((("anna 1", "it is the very picture that is to be restored"),),)
     assert not result.attribution[0][0].any() and (result.attribution[0][1] == 0.5).all()
 

@@ -12,7 +12,14 @@ from importlib import import_module
 from pathlib import Path
 
 # Loaded when called: --help stays quick.
-COMMANDS = {"restore": ".restore", "references": ".references", "faces": ".faces", "inspect": ".weights"}
+COMMANDS = {
+    "restore": ".restore",
+    "references": ".references",
+    "faces": ".faces",
+    "inspect": ".weights",
+    "evaluate": ".evaluate",
+    "app": ".page",
+}
 USAGE = 2
 EXIT_CODES = "exit codes: 0 all done; 1 some failed; 2 cannot be carried out, nothing was done; 130 interrupted"
 
@@ -95,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--report", type=_file_or_stdout, metavar="FILE", help="write what was done as JSON ('-': to stdout)"
     )
     _add_references(restore)
+    _add_refinement(restore)
     _add_detection(restore)
 
     references = commands.add_parser(
@@ -119,6 +127,58 @@ def build_parser() -> argparse.ArgumentParser:
         "weights", type=Path, nargs="*", metavar="WEIGHTS", help="files (default: the built-in restorer)"
     )
     inspect.set_defaults(device="cpu")
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="damage good photographs, restore them and compare with the truth; a table on stdout",
+        epilog=EXIT_CODES,
+    )
+    evaluate.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="a folder of photographs: with a folder for each person, or with manifest.csv (path, person, split)",
+    )
+    evaluate.add_argument("--split", default="val", metavar="NAME", help="of a manifest (default: val)")
+    evaluate.add_argument("--only", metavar="FOLDER", help="photographs below this folder of DATA alone")
+    evaluate.add_argument(
+        "--half",
+        choices=("odd", "even", "all"),
+        default="all",
+        help="every other person: choose settings by the odd, report on the even ones (default: all)",
+    )
+    evaluate.add_argument("--limit", type=int, metavar="N", help="only the first so many photographs: a rehearsal")
+    evaluate.add_argument(
+        "--damage",
+        nargs="+",
+        choices=("light", "moderate", "severe"),
+        default=("moderate", "severe"),
+        help="how badly the photographs are damaged (default: moderate severe)",
+    )
+    evaluate.add_argument(
+        "--references",
+        nargs="+",
+        choices=("none", "one", "three", "wrong"),
+        default=("none", "one", "three", "wrong"),
+        help="other photographs of the person, or a stranger's (default: all; none is always there)",
+    )
+    evaluate.add_argument("--refine", type=int, metavar="0..8", help="steps of refinement (default: restorer's)")
+    evaluate.add_argument(
+        "--weights", type=Path, nargs="+", default=[], metavar="FILE", help="other restorers, a row each"
+    )
+    evaluate.add_argument(
+        "--assets", type=Path, metavar="FOLDER", help="with the networks that judge (default: $RESEMBLANCE_ASSETS)"
+    )
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    evaluate.add_argument("--grid", type=Path, metavar="FILE", help="draw a few people, all rows beside each other")
+    evaluate.add_argument("--device", default="auto", help="cpu, cuda, mps … (default: the best there is)")
+
+    app = commands.add_parser("app", help="open a web page that restores photographs", epilog=EXIT_CODES)
+    app.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this computer alone)"
+    )
+    app.add_argument("--port", type=int, default=7860, help="default: 7860; 0 takes a free one")
+    _add_networks(app.add_argument_group("finding faces"))
     return parser
 
 
@@ -162,6 +222,24 @@ def _add_references(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--maps", type=Path, metavar="FOLDER", help="show there what came from which reference, and what was invented"
+    )
+
+
+def _add_refinement(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "refinement",
+        "The built-in restorer only: what a damaged face only hints at is drawn towards what faces look like.",
+    )
+    group.add_argument("--refine", type=int, metavar="0..8", help="steps; 0 is off (default: restorer's)")
+    group.add_argument(
+        "--identity",
+        type=float,
+        metavar="0..1",
+        help="how strongly to hold it to the person, by the face and its references; slow (default: 0)",
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="another one, another face (default: 0)")
+    group.add_argument(
+        "--candidates", type=int, metavar="1..8", help="make so many of each face, take the one most alike (default: 1)"
     )
 
 

@@ -18,9 +18,11 @@ from ..crop import aligned_crops
 from ..detect import Detect
 from ..geometry import TEMPLATE_SIZE, scaling, warp
 from ..guidance import Guidance
+from ..identity import BuiltinEmbedder
 from ..images import FORMATS, Photo, read_photo, write_atomically, write_photo
 from ..matching import parse_manual
 from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
+from ..refining import Refinement
 from ..reports import references_record, restored_record
 from ..restorers import Restorer, load_restorer
 from ..token_restorer import TokenRestorer
@@ -55,11 +57,13 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     try:
         options = RestoreOptions(args.fidelity, args.strength, args.min_sharpness, args.scale)
         restorer = load_restorer(args.weights, args.device)
+        options = replace(options, refinement=_refinement(args, restorer))
         guidance = _guidance(args, restorer)
+        reader = BuiltinEmbedder(device=args.device) if options.refinement.steps else None
         if args.aligned:
-            treat = _aligned(restorer, options, guidance)
+            treat = _aligned(restorer, options, guidance, reader)
         else:
-            treat = _whole(restorer, options, detector_from(args), guidance)
+            treat = _whole(restorer, options, detector_from(args), guidance, reader)
     except (*FAILURES, ImportError) as error:
         raise UsageError(one_line(error, None)) from error
 
@@ -128,6 +132,16 @@ def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
     }
 
 
+def _refinement(args: argparse.Namespace, restorer: Restorer) -> Refinement:
+    given = {
+        name: getattr(args, name) for name in ("identity", "seed", "candidates") if getattr(args, name) is not None
+    }
+    refinement = Refinement(args.refine, **given).settled(restorer)
+    if given and not refinement.steps:
+        raise UsageError(f"--{next(iter(given))} needs --refine; give steps from 1 up, or leave it out.")
+    return refinement
+
+
 def _guidance(args: argparse.Namespace, restorer: Restorer) -> Guidance | None:
     if not args.reference:
         for name in ("match", "match_threshold", "maps"):
@@ -173,9 +187,17 @@ def _write_maps(job: Job, faces: tuple[FaceReport, ...], args: argparse.Namespac
             write_photo(args.maps / f"{stem}.invention.png", Photo(report.proof.invention.expand(3, -1, -1)))
 
 
-def _whole(restorer: Restorer, options: RestoreOptions, detect: Detect, guidance: Guidance | None) -> Treat:
+def _whole(
+    restorer: Restorer,
+    options: RestoreOptions,
+    detect: Detect,
+    guidance: Guidance | None,
+    reader: BuiltinEmbedder | None,
+) -> Treat:
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
-        result = restore_photos(photo.pixels[None], restorer, detect, options, in_place=True, guidance=guidance)
+        result = restore_photos(
+            photo.pixels[None], restorer, detect, options, in_place=True, guidance=guidance, reader=reader
+        )
         pixels, alpha = result.pixels[0], photo.alpha
         if alpha is not None and alpha.shape[1:] != pixels.shape[1:]:
             factor = pixels.shape[2] / alpha.shape[2], pixels.shape[1] / alpha.shape[1]
@@ -186,7 +208,9 @@ def _whole(restorer: Restorer, options: RestoreOptions, detect: Detect, guidance
     return treat
 
 
-def _aligned(restorer: Restorer, options: RestoreOptions, guidance: Guidance | None) -> Treat:
+def _aligned(
+    restorer: Restorer, options: RestoreOptions, guidance: Guidance | None, reader: BuiltinEmbedder | None
+) -> Treat:
     """The whole picture is one aligned face; a square of another size is brought to 512 px first, and stays so."""
 
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
@@ -200,8 +224,10 @@ def _aligned(restorer: Restorer, options: RestoreOptions, guidance: Guidance | N
         if width != TEMPLATE_SIZE:
             pixels = _to_template(pixels)
             alpha = None if alpha is None else _to_template(alpha)
-        restored, faces = restore_crops(aligned_crops(pixels[None]), restorer, options, guidance=guidance)
-        return replace(photo, pixels=restored[0], alpha=alpha), faces if guidance else (), True
+        crops = aligned_crops(pixels[None])
+        restored, faces = restore_crops(crops, restorer, options, guidance=guidance, reader=reader)
+        told = guidance or options.refinement.steps
+        return replace(photo, pixels=restored[0], alpha=alpha), faces if told else (), True
 
     return treat
 

@@ -48,6 +48,8 @@ class RestorerConfig:
 
     Attributes:
         widths: channels at 128, 64 and 32 px.
+        encoder_blocks: ResBlocks of the encoder at 32 px; it has one at 128 and one at 64.
+        decoder_blocks: ResBlocks of the decoder at 32, 64 and 128 px.
         latent: channels of the latent and of the code words.
         codes: number of code words.
         dim, layers, heads: of the transformer that predicts codes from 2x2 patches of the latent.
@@ -55,6 +57,8 @@ class RestorerConfig:
     """
 
     widths: tuple[int, int, int] = (32, 64, 128)
+    encoder_blocks: int = 4
+    decoder_blocks: tuple[int, int, int] = (4, 3, 2)
     latent: int = 128
     codes: int = 1024
     dim: int = 256
@@ -65,12 +69,26 @@ class RestorerConfig:
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> RestorerConfig:
         """Read the sizes off a checkpoint's tensor shapes. Heads cannot be: they have 32 channels each."""
-        layers = {int(m[1]) for key in state if (m := re.match(r"transformer\.layers\.(\d+)\.", key))}
+
+        def count(prefix: str) -> int:
+            return len({m[1] for key in state if (m := re.match(rf"{re.escape(prefix)}\.(\d+)\.", key))})
+
+        decoder_blocks = count("decoder.levels.0"), count("decoder.levels.1"), count("decoder.levels.2")
         dim = state["transformer.proj_in.weight"].shape[0]
         fine, middle, coarse = (state[f"encoder.level{i}.0.conv1.weight"].shape[0] for i in range(3))
         codes, latent = state["embedding"].shape
         size = 32 * state["transformer.position"].shape[1]
-        return cls((fine, middle, coarse), latent, codes, dim, len(layers), dim // 32, size)
+        return cls(
+            widths=(fine, middle, coarse),
+            encoder_blocks=count("encoder.level2"),
+            decoder_blocks=decoder_blocks,
+            latent=latent,
+            codes=codes,
+            dim=dim,
+            layers=count("transformer.layers"),
+            heads=dim // 32,
+            size=size,
+        )
 
 
 class ResBlock(nn.Module):
@@ -99,7 +117,7 @@ class Encoder(nn.Module):
         self.down0 = nn.Conv2d(w0, w1, 4, stride=2, padding=1)
         self.level1 = nn.Sequential(ResBlock(w1))
         self.down1 = nn.Conv2d(w1, w2, 4, stride=2, padding=1)
-        self.level2 = nn.Sequential(ResBlock(w2), ResBlock(w2))
+        self.level2 = nn.Sequential(*(ResBlock(w2) for _ in range(config.encoder_blocks)))
         self.out = nn.Conv2d(w2, config.latent, 3, padding=1)
 
     def forward(self, x: Tensor, progress: Progress | None = None) -> tuple[Tensor, list[Tensor]]:
@@ -190,7 +208,10 @@ class Decoder(nn.Module):
         fine, middle, coarse = config.widths
         self.stem = nn.Conv2d(config.latent, coarse, 3, padding=1)
         widths = (coarse, middle, fine)
-        self.levels = nn.ModuleList(nn.ModuleList([ResBlock(w), ResBlock(w)]) for w in widths)
+        self.levels = nn.ModuleList(
+            nn.ModuleList(ResBlock(w) for _ in range(blocks))
+            for w, blocks in zip(widths, config.decoder_blocks, strict=True)
+        )
         self.transforms = nn.ModuleList(ControlledTransform(w) for w in widths)
         self.ups = nn.ModuleList(
             [nn.Conv2d(coarse, 4 * middle, 3, padding=1), nn.Conv2d(middle, 4 * fine, 3, padding=1)]
@@ -214,13 +235,14 @@ class Decoder(nn.Module):
         """
         x = self.stem(z)
         for i, (level, transform) in enumerate(zip(self.levels, self.transforms, strict=True)):
-            before, after = level.children()
+            before, *after = level.children()
             x = before(x)
             if w != 0:
                 x = transform(x, skips[-1 - i].to(x.dtype), w)
             if guide:
                 x = guide.fuse(i, x)
-            x = after(x)
+            for block in after:
+                x = block(x)
             if i < len(self.ups):
                 x = F.pixel_shuffle(self.ups[i](F.relu(x)), 2)
             if progress:

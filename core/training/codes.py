@@ -16,9 +16,10 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.restorer import ResemblanceNet
+from ..models.restorer import ResemblanceNet, RestorerConfig
 from .data import Batch, FacePool, damaged_batch, prefetch
-from .loop import Stage, arguments, start
+from .device_data import DeviceFaces, in_turn, load_drawing
+from .loop import Stage, arguments, read_average, start
 from .tokenizer import Tokenizer
 
 
@@ -29,8 +30,10 @@ def load_tokenizer(work: Path, device: str) -> Tokenizer:
         raise FileNotFoundError(
             f"{path} is missing: run 'python -m resemblance.core.training.tokenizer --work {work}' first."
         )
-    tokenizer = Tokenizer()
-    tokenizer.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["average"])
+    state = read_average(path)
+    net = {key.removeprefix("net."): tensor for key, tensor in state.items() if key.startswith("net.")}
+    tokenizer = Tokenizer(RestorerConfig.from_state(net))
+    tokenizer.load_state_dict(state)
     return tokenizer.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
@@ -57,14 +60,20 @@ def code_losses(
     return latent + looked_up + 0.1 * entropy, soft, numbers
 
 
+def nearest_error(tokenizer: Tokenizer, h: Tensor, clean: Tensor) -> float:
+    """How far the nearest code words of h lie from the clean latent, as ``soft`` of :func:`code_losses` says it."""
+    nearest, _ = tokenizer.nearest(h)
+    return (F.mse_loss(nearest, clean.float()) / clean.float().var()).item()
+
+
 def main() -> None:
     """Train encoder and transformer."""
-    options = arguments(__doc__.splitlines()[0], minutes=30, lr=5e-4).parse_args()
+    options = arguments(__doc__.splitlines()[0], minutes=30, lr=5e-4, generate=True).parse_args()
     start(options)
     tokenizer = load_tokenizer(options.work, options.device)
-    net = ResemblanceNet()
+    net = ResemblanceNet(tokenizer.net.config)
     net.load_state_dict(tokenizer.net.state_dict())
-    net.transformer = ResemblanceNet().transformer
+    net.transformer = ResemblanceNet(tokenizer.net.config).transformer
     net.embedding.requires_grad_(False)
     net = net.to(options.device).to(memory_format=torch.channels_last)
     for unused in (net.gate, net.decoder):
@@ -80,11 +89,13 @@ def main() -> None:
         h, _ = net.encode(batch.damaged.to(options.device))
         value, _, numbers = code_losses(net, h, net.predict(h), clean, codes)
         with torch.no_grad():
-            nearest, _ = tokenizer.nearest(h)
-            numbers["nearest"] = (F.mse_loss(nearest, clean.float()) / clean.float().var()).item()
+            numbers["nearest"] = nearest_error(tokenizer, h, clean)
         return value, numbers
 
     batches = prefetch(lambda rng, i: damaged_batch(pool, rng, options.batch, None), options.seed + 1, stage.step)
+    if options.generate:
+        drawn = DeviceFaces(load_drawing(options))
+        batches = in_turn(batches, lambda rng, i: drawn.damaged(rng, options.batch), options.seed + 10, stage.step)
     stage.run(batches, loss)
 
 

@@ -1,10 +1,12 @@
-"""Batches of faces: generated and photographed, whole or cropped, clean beside damaged.
+"""Batches of faces: generated (other photographs of these people, where drawn, among them) and photographed, whole or
+cropped, clean beside damaged.
 
 Batch `i` depends on the seed and on `i` alone, so a run that resumes sees what it would have seen.
 """
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -15,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .degradation import SEVERITY_SHARES, age, degrade
+from .degradation import SEVERITY_SHARES, age, damage
 from .faces import open_faces
 from .photographs import MAX_SCALE, read_portraits
 
 HELD_OUT = 100  # the last generated faces are never trained on
-SHARES = {"generated": 0.62, "london": 0.08, "portraits": 0.12, "members": 0.18}
+PHOTOGRAPHS = 2  # references of each generated person (see :mod:`.people`)
+SHARES = {"generated": 0.44, "references": 0.18, "london": 0.08, "portraits": 0.12, "members": 0.18}
+OCCLUDED = 0.06  # of the faces
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,33 +36,43 @@ class Batch:
     sharp: Tensor
     origin: tuple[int, int]
 
+    def __len__(self) -> int:
+        return len(self.clean)
+
 
 class FacePool:
     """All training faces: generated ones but the last hundred, and the photographs of the train split."""
 
     def __init__(self, work: Path) -> None:
         path = work / "generated_512.u8"
-        generated = open_faces(path, path.stat().st_size // (512 * 512 * 3), 512)
+        faces = open_faces(path, path.stat().st_size // (512 * 512 * 3), 512)
+        self.generated = faces[: len(faces) - HELD_OUT]
         photographs, portraits = read_portraits(work)
         train = [p for p in portraits if p.split == "train"]
-        drawn = generated[: len(generated) - HELD_OUT]
-        self.arrays = {"generated": drawn} | dict.fromkeys(("london", "portraits", "members"), photographs)
-        self.rows = {"generated": np.arange(len(drawn))} | {
-            name: np.array([p.row for p in train if p.collection == name])
-            for name in ("london", "portraits", "members")
+        references = open_faces(work / "references_512.u8", PHOTOGRAPHS * len(faces), 512)
+        references = references[: PHOTOGRAPHS * len(self.generated)]
+        self.arrays = {"generated": self.generated, "references": references}
+        self.arrays |= dict.fromkeys(("london", "portraits", "members"), photographs)
+        self.rows = {
+            "generated": np.arange(len(self.generated)),
+            "references": np.flatnonzero(references[:, ::64].any((1, 2, 3))),
         }
+        for name in ("london", "portraits", "members"):
+            self.rows[name] = np.array([p.row for p in train if p.collection == name])
         self.scales = np.array([p.scale for p in portraits])
 
     def draw(self, rng: np.random.Generator, sharp_only: bool) -> tuple[np.ndarray, bool]:
         """A clean face, moved a little as a detector would, and whether it is truth at full size."""
         import cv2
 
-        names = [n for n in SHARES if not (sharp_only and n == "members")]
+        from .wear import occlude
+
+        names = [n for n in SHARES if len(self.rows[n]) and not (sharp_only and n == "members")]
         shares = np.array([SHARES[n] for n in names])
         name = names[rng.choice(len(names), p=shares / shares.sum())]
         row = int(rng.choice(self.rows[name]))
         face = self.arrays[name][row]
-        sharp = name == "generated" or self.scales[row] <= MAX_SCALE
+        sharp = name in ("generated", "references") or self.scales[row] <= MAX_SCALE
         if rng.random() < 0.5:
             face = face[:, ::-1]
         if rng.random() < 0.5:
@@ -67,6 +81,8 @@ class FacePool:
             face = cv2.warpAffine(
                 np.ascontiguousarray(face), matrix, (512, 512), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
             )
+        if rng.random() < OCCLUDED:
+            face = occlude(np.ascontiguousarray(face), self.generated[rng.integers(len(self.generated))], rng)
         return age(np.ascontiguousarray(face), rng), sharp
 
 
@@ -77,7 +93,7 @@ def damaged_batch(pool: FacePool, rng: np.random.Generator, count: int, crop: in
     for _ in range(count):
         face, sharp = pool.draw(rng, sharp_only=crop is not None)
         severity = str(rng.choice(list(SEVERITY_SHARES), p=list(SEVERITY_SHARES.values())))
-        bad = degrade(face, severity, rng)
+        bad = damage(face, severity, rng)
         if crop is not None:
             r, c = (32 * v for v in origin)
             face, bad = face[r : r + crop, c : c + crop], bad[r : r + crop, c : c + crop]
@@ -110,18 +126,28 @@ def prefetch(make: Callable[[np.random.Generator, int], object], seed: int, star
 
     ready: queue.Queue = queue.Queue(depth)
 
-    def work() -> None:
-        i = start
-        while True:
+    def handed_over(item: object) -> bool:
+        """Wait for room in the queue, unless the program ends."""
+        while threading.main_thread().is_alive():
             try:
-                ready.put(make(np.random.default_rng((seed, i)), i))
+                ready.put(item, timeout=0.5)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        for i in itertools.count(start):
+            try:
+                item = make(np.random.default_rng((seed, i)), i)
             except Exception as error:
-                ready.put(error)
+                item = error
+            if not handed_over(item) or isinstance(item, Exception):
                 return
-            i += 1
 
     cv2.setNumThreads(1)
-    threading.Thread(target=work, daemon=True).start()
+    # No daemon: one that is inside OpenCV or PyTorch when the interpreter goes aborts the process.
+    threading.Thread(target=work).start()
     while True:
         item = ready.get()
         if isinstance(item, Exception):

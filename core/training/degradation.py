@@ -77,11 +77,26 @@ def degrade(face: np.ndarray, severity: str, rng: np.random.Generator, scale: fl
     return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+def damage(face: np.ndarray, severity: str, rng: np.random.Generator) -> np.ndarray:
+    """Damage as training sees it: :func:`degrade`, three faces in ten worn as a print before or as a copy after."""
+    from .wear import COPIES, PRINTS, wear  # needs OpenCV, which a device that damages by itself does without
+
+    kind = rng.random()
+    if kind < 0.15:
+        return degrade(wear(face, PRINTS, rng), "light" if kind < 0.08 else "moderate", rng)
+    if kind < 0.3:
+        return wear(degrade(face, "light" if kind < 0.2 else severity, rng), COPIES, rng)
+    return degrade(face, severity, rng)
+
+
 def age(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Now and then take the colour out of a clean face (grey or sepia), as most old photographs have lost it."""
+    """Now and then take the colour out of a clean face (grey, sepia) or fade it, as age does to most photographs."""
     import cv2
 
     kind = rng.random()
+    if 0.12 <= kind < 0.2:
+        black, white = rng.uniform(0, 90, 3), rng.uniform(190, 255, 3)
+        return np.clip(black + face * ((white - black) / 255), 0, 255).astype(np.uint8)
     if kind >= 0.12:
         return face
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)

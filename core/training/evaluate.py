@@ -1,47 +1,81 @@
-"""The standing table: damaged faces, the best classical filter, a restorer, and a plain blend of input and output.
+"""The standing table: damaged faces, the best classical filter, and a restorer with no, right and wrong references.
 
-Photographs of the London set's validation people, aligned, damaged with a seed of their own, judged at 512 px (LPIPS
-with VGG at 256 px, for the time it takes). "restored" is the restorer's output as it is, "by damage" what the product
-does: blended in by as much as the face is damaged. Settings are chosen on the people in odd places of the list and
-reported on those in even places. Intervals are 90% bootstraps over faces.
+Photographs are aligned, damaged with a seed of their own (as ReF-LDM damages), restored and judged at 512 px. All rows
+go through what the product does (:func:`..pipeline.restore_crops`), with the face blended in whole; "by damage" blends
+it in by as much as the face is damaged, as the product does unless told otherwise. References are given without asking
+whether they match. "one" and "three" are other photographs of the same person, "wrong" is a stranger's. Settings are
+chosen on the people in odd places of the list and reported on those in even places. Intervals are 90% bootstraps over
+faces.
 
-    python -m resemblance.core.training.evaluate --work WORK --json table.json --grid grid.jpg
+    resemblance evaluate DATA --json table.json --grid grid.jpg
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..crop import crop_faces
-from ..geometry import TEMPLATE
+from ..crop import aligned_crops
+from ..guidance import Guidance
+from ..identity import Embedder
 from ..measure import damage, measure_quality
-from ..pipeline import strength_for
-from ..records import Face
-from ..restorers import Restorer, load_restorer
+from ..pipeline import RestoreOptions, restore_crops, strength_for
+from ..records import References
+from ..refining import Refinement
+from ..restorers import Restorer
+from ..token_restorer import TokenRestorer
+from .album import Album, references_for
 from .data import to_tensor
-from .degradation import degrade
-from .judges import Recognizer, lpips
-from .photographs import read_portraits
+from .scores import Inception, Judges, kid
+from .tables import damage_all, person_of
 
 log = logging.getLogger(__name__)
 
-SEVERITIES = ("moderate", "severe")
-BLEND = 0.5
-METRICS = ("psnr", "lpips_alex", "lpips_vgg", "sface", "arcface")
-BATCH = 4
+REFERENCES = ("none", "one", "three", "wrong")
+ENOUGH = 50  # faces from which KID says something
+PART = 4  # faces drawn at once
+SHOWN = 6  # people in the grid
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        faces: which of the judged faces have it.
+        prepare: some of these → what draws them, (n,3,512,512) in [0,1]; only the drawing is timed.
+    """
+
+    faces: list[int]
+    prepare: Callable[[list[int]], Callable[[], Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a row came to.
+
+    Attributes:
+        faces: which of the judged faces it is about.
+        scores: {metric: a number for each of them}.
+        seconds: that drawing a face took, the shortest time: it depends least on what else the machine does.
+        kid: of all of them; None where they are too few or the network is missing.
+        pictures: {face: (3,512,512)} of those that the grid shows.
+    """
+
+    faces: list[int]
+    scores: dict[str, list[float]]
+    seconds: float
+    kid: float | None
+    pictures: dict[int, Tensor]
 
 
 def classical_filters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -55,139 +89,154 @@ def classical_filters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     }
 
 
-class Judges:
-    """All the numbers for pairs of faces."""
-
-    def __init__(self, assets: str | None) -> None:
-        self.lpips = {net: lpips(net, assets) for net in ("alex", "vgg")}
-        self.recognizers = {name: Recognizer(name, assets) for name in ("sface", "arcface")}
-
-    @torch.inference_mode()
-    def perceived(self, faces: Tensor, truth: Tensor) -> float:
-        """Mean LPIPS-Alex."""
-        pairs = zip(faces.split(BATCH), truth.split(BATCH), strict=True)
-        return float(torch.cat([self.lpips["alex"](x, y).flatten() for x, y in pairs]).mean())
-
-    @torch.inference_mode()
-    def __call__(self, faces: Tensor, truth: Tensor) -> dict[str, list[float]]:
-        """(N,3,512,512) twice, in [0,1], to {metric: N numbers}."""
-        faces = ((faces.clamp(0, 1) * 255).round() / 255).float()  # as it would be saved
-        result: dict[str, list[float]] = {name: [] for name in METRICS}
-        for x, y in zip(faces.split(BATCH), truth.split(BATCH), strict=True):
-            result["psnr"] += (-10 * (x - y).square().mean((1, 2, 3)).log10()).tolist()
-            result["lpips_alex"] += self.lpips["alex"](x, y).flatten().tolist()
-            result["lpips_vgg"] += self.lpips["vgg"](F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)).flatten().tolist()
-            for name, recognizer in self.recognizers.items():
-                result[name] += (recognizer(x) * recognizer(y)).sum(1).tolist()
-        return result
-
-
-def people(work: Path, half: str) -> tuple[list[np.ndarray], list[str]]:
-    """Aligned London validation faces of one half (``odd``: to choose by, ``even``: to report) and their names."""
-    faces, portraits = read_portraits(work)
-    chosen = [p for p in portraits if p.collection == "london" and p.split == "val"]
-    names = sorted({p.person for p in chosen})
-    wanted = set(names[(0 if half == "even" else 1) :: 2])
-    chosen = [p for p in chosen if p.person in wanted]
-    return [np.array(faces[p.row]) for p in chosen], [Path(p.path).stem for p in chosen]
-
-
-def damage_all(faces: list[np.ndarray], names: list[str], severity: str) -> list[np.ndarray]:
-    """Damaged faces, each by a seed of its name and severity: every table sees the same ones."""
-    seeds = [zlib.crc32(f"{name} {severity}".encode()) for name in names]
-    return [degrade(face, severity, np.random.default_rng(seed)) for face, seed in zip(faces, seeds, strict=True)]
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Mean and 90% bootstrap interval."""
-    x = np.array(values)
-    means = x[np.random.default_rng(0).integers(0, len(x), (2000, len(x)))].mean(1)
-    return {"mean": float(x.mean()), "low": float(np.quantile(means, 0.05)), "high": float(np.quantile(means, 0.95))}
-
-
 def strengths(damaged: Tensor) -> Tensor:
     """How much of the restored face the product blends in, (N,1,1,1), for faces that fill the template."""
-    faces = [Face(i, 0, (0, 0, 511, 511), 1.0, TEMPLATE) for i in range(len(damaged))]
-    measured = measure_quality(crop_faces(damaged, faces))
+    measured = measure_quality(aligned_crops(damaged))
     return torch.tensor([strength_for(damage(quality)) for quality in measured]).view(-1, 1, 1, 1)
 
 
-def evaluate(
-    faces: list[np.ndarray], names: list[str], restorer: Restorer, fidelity: float | None, judges: Judges
-) -> tuple[dict, dict[str, tuple[Tensor, ...]]]:
-    """The table {severity: {row: {metric: summary}}} and pictures {severity: (damaged, classical, restored, truth)}."""
-    truth = to_tensor(faces)
-    table: dict = {}
-    pictures: dict[str, tuple[Tensor, ...]] = {}
-    for severity in SEVERITIES:
-        bad = damage_all(faces, names, severity)
-        damaged = to_tensor(bad)
-        rows: dict[str, dict[str, list[float]]] = {"degraded": judges(damaged, truth)}
-        filtered = {name: to_tensor([f(x) for x in bad]) for name, f in classical_filters().items()}
-        best = min(filtered, key=lambda name: judges.perceived(filtered[name], truth))
-        rows[f"classical: {best}"] = judges(filtered[best], truth)
-        begun = time.perf_counter()
-        restored = restorer.restore(damaged, fidelity)
-        log.info("%s: %.2f s a face", severity, (time.perf_counter() - begun) / len(faces))
-        rows["restored"] = judges(restored, truth)
-        rows["by damage"] = judges(torch.lerp(damaged, restored, strengths(damaged)), truth)
-        rows[f"blend {BLEND}"] = judges(torch.lerp(damaged, restored, BLEND), truth)
-        table[severity] = {row: {m: summary(v) for m, v in scores.items()} for row, scores in rows.items()}
-        pictures[severity] = (damaged, filtered[best], restored, truth)
-    return table, pictures
+class Evaluation:
+    """All rows for the faces of an album.
 
+    Args:
+        album: the faces; those that are truth at full size are judged.
+        restorer: the one whose references are tried.
+        others: {name: restorer} of further rows, without references.
+        judges: of all metrics.
+        reader: the built-in embedder.
+        references: which of ``REFERENCES``; ``none`` is always among the rows, the others are compared with it.
+        refine: steps of refinement of `restorer`; None is its own choice.
+        inception: None leaves KID out.
 
-def as_text(table: dict) -> str:
-    """The table in Markdown."""
-    lines = ["| damage | | " + " | ".join(METRICS) + " |", "|" + "---|" * (len(METRICS) + 2)]
-    for severity, rows in table.items():
-        for row, scores in rows.items():
-            cells = []
-            for metric in METRICS:
-                mean, low, high = (scores[metric][k] for k in ("mean", "low", "high"))
-                digits = 2 if metric == "psnr" else 3
-                cells.append(f"{mean:.{digits}f} ± {(high - low) / 2:.{digits}f}")
-            lines.append(f"| {severity} | {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    Raises:
+        ValueError: no face is truth at full size, or refinement by a restorer that has no prior.
+    """
 
+    def __init__(
+        self,
+        album: Album,
+        restorer: TokenRestorer,
+        others: Mapping[str, Restorer],
+        judges: Judges,
+        reader: Embedder,
+        references: Sequence[str] = REFERENCES,
+        refine: int | None = None,
+        inception: Inception | None = None,
+    ) -> None:
+        self.album, self.restorer, self.others = album, restorer, others
+        self.judges, self.reader, self.inception = judges, reader, inception
+        self.options = RestoreOptions(refinement=Refinement(refine).settled(restorer))
+        self.judged = album.judged
+        if not self.judged:
+            raise ValueError(
+                f"None of the {len(album.faces)} faces is large enough to be the truth at 512 px; expected faces whose "
+                "template is 410 px or more in the photograph."
+            )
+        names = [Path(album.names[n]).stem for n in self.judged]
+        self._damaged = lambda severity: damage_all([album.faces[n] for n in self.judged], names, severity)
+        chosen = references_for(album.people)
+        self.references = {kind: [chosen[kind][n] for n in self.judged] for kind in references if kind != "none"}
+        self.shown = list(range(0, len(self.judged), max(1, len(self.judged) // SHOWN)))[:SHOWN]
+        self.counted = inception is not None and len(self.judged) >= ENOUGH  # whether there is any KID
+        self._true_features: Tensor | None = None
 
-def save_grid(pictures: dict[str, tuple[Tensor, ...]], path: Path, rows: int = 6, side: int = 256) -> None:
-    """Damaged, classical, restored, truth beside each other: `rows` people of each severity."""
-    blocks = []
-    for columns in pictures.values():
-        step = max(1, len(columns[0]) // rows)
-        block = [torch.cat(list(column[::step][:rows]), 1) for column in columns]
-        blocks.append(torch.cat(block, 2))
-    grid = (torch.cat(blocks, 2).clamp(0, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-    scale = side / 512
-    Image.fromarray(grid).resize(
-        (round(grid.shape[1] * scale), round(grid.shape[0] * scale)), Image.Resampling.LANCZOS
-    ).save(path, quality=92)
+    def truth(self, faces: list[int]) -> Tensor:
+        """Judged faces (n,3,512,512), undamaged."""
+        return self.photographs([self.judged[n] for n in faces])
 
+    def photographs(self, numbers: list[int]) -> Tensor:
+        """Faces (n,3,512,512) by their numbers in the album."""
+        return to_tensor([self.album.faces[n] for n in numbers])
 
-def main() -> None:
-    """Print the table; save it and the grid."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
-    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
-    parser.add_argument("--weights", type=Path, help="a restorer (default: the shipped one)")
-    parser.add_argument("--fidelity", type=float, help="content weight (default: the restorer's own)")
-    parser.add_argument("--half", choices=("odd", "even"), default="even")
-    parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--grid", type=Path)
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    restorer = load_restorer(args.weights, dtype=torch.float32)
-    faces, names = people(args.work, args.half)
-    faces, names = faces[: args.limit], names[: args.limit]
-    table, pictures = evaluate(faces, names, restorer, args.fidelity, Judges(args.assets))
-    log.info("%d faces, %s half, %s\n%s", len(faces), args.half, restorer.name, as_text(table))
-    if args.json:
-        args.json.write_text(json.dumps(table, indent=1))
-    if args.grid:
-        save_grid(pictures, args.grid)
+    def __call__(self, severity: str) -> dict[str, Scored]:
+        """All rows at one severity."""
+        bad = self._damaged(severity)
+        results = {}
+        for name, row in self._rows(bad).items():
+            results[name] = self._score(row)
+            log.info("%s, %s: %d faces, %.2f s a face", severity, name, len(row.faces), results[name].seconds)
+        return results
 
+    def _rows(self, bad: list[np.ndarray]) -> dict[str, Row]:
+        everyone = list(range(len(bad)))
 
-if __name__ == "__main__":
-    main()
+        def damaged(part: list[int]) -> Tensor:
+            return to_tensor([bad[n] for n in part])
+
+        def by_damage(faces: Tensor) -> Tensor:
+            return torch.lerp(faces, self._restored(faces), strengths(faces))
+
+        def guided(chosen: list[list[int]], part: list[int]) -> Callable[[], Tensor]:
+            guidance, names = self._guidance([chosen[n] for n in part])
+            return partial(self._restored, damaged(part), guidance, names)
+
+        best, filtered = self._best_filter(bad)
+        rows = {
+            "degraded": Row(everyone, lambda part: partial(damaged, part)),
+            f"classical: {best}": Row(everyone, lambda part: lambda: to_tensor([filtered(bad[n]) for n in part])),
+            "none": Row(everyone, lambda part: partial(self._restored, damaged(part))),
+            "none, by damage": Row(everyone, lambda part: partial(by_damage, damaged(part))),
+        }
+        for kind, chosen in self.references.items():
+            faces = [n for n in everyone if chosen[n]]
+            if faces and (kind != "three" or chosen != self.references.get("one")):
+                rows[kind] = Row(faces, partial(guided, chosen))
+        for name, other in self.others.items():
+            rows[name] = Row(everyone, lambda part, other=other: partial(other.restore, damaged(part)))  # type: ignore[misc]
+        return rows
+
+    def _best_filter(self, bad: list[np.ndarray]) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+        """The filter with the lowest mean LPIPS."""
+        filters = classical_filters()
+        parts = [list(range(len(bad)))[i : i + PART] for i in range(0, len(bad), PART)]
+        lost = {
+            name: sum(len(p) * self.judges.perceived(to_tensor([one(bad[n]) for n in p]), self.truth(p)) for p in parts)
+            for name, one in filters.items()
+        }
+        best = min(lost, key=lambda name: lost[name])
+        return best, filters[best]
+
+    def _guidance(self, references: list[list[int]]) -> tuple[Guidance, list[str]]:
+        """The photographs of these numbers for each face, and what to call the people they show."""
+        people = tuple(
+            person_of(str(n), self.photographs(own), self.restorer, self.reader.embed)
+            for n, own in enumerate(references)
+        )
+        known = References(people, self.restorer.fingerprint, self.reader.name)
+        return Guidance(known, self.reader), [person.name for person in people]
+
+    def _restored(self, faces: Tensor, guidance: Guidance | None = None, people: Sequence[str] = ()) -> Tensor:
+        """Faces (n,3,512,512) restored, with references each as one of these people."""
+        crops = aligned_crops(faces)
+        if guidance:
+            labelled = tuple(replace(face, person=name) for face, name in zip(crops.faces, people, strict=True))
+            crops = replace(crops, faces=labelled)
+        return restore_crops(crops, self.restorer, self.options, guidance=guidance, reader=self.reader)[0]
+
+    def _score(self, row: Row) -> Scored:
+        scores: dict[str, list[float]] = {metric: [] for metric in self.judges.metrics}
+        features: list[Tensor] = []
+        pictures: dict[int, Tensor] = {}
+        seconds = float("inf")
+        counted = self.inception is not None and len(row.faces) >= ENOUGH
+        for start in range(0, len(row.faces), PART):
+            part = row.faces[start : start + PART]
+            draw = row.prepare(part)
+            begun = time.perf_counter()
+            drawn = draw()
+            seconds = min(seconds, (time.perf_counter() - begun) / len(part))
+            for metric, numbers in self.judges(drawn, self.truth(part)).items():
+                scores[metric] += numbers
+            if counted and self.inception:
+                features.append(self.inception(drawn))
+            pictures |= {n: picture for n, picture in zip(part, drawn, strict=True) if n in self.shown}
+        distance = kid(torch.cat(features), self._features_of_truth()[row.faces]) if features else None
+        return Scored(row.faces, scores, seconds, distance, pictures)
+
+    def _features_of_truth(self) -> Tensor:
+        if self._true_features is None:
+            assert self.inception, "features are counted only with it"
+            everyone = list(range(len(self.judged)))
+            parts = [everyone[i : i + PART] for i in range(0, len(everyone), PART)]
+            self._true_features = torch.cat([self.inception(self.truth(part)) for part in parts])
+        return self._true_features

@@ -9,6 +9,7 @@ warp the reference's colours onto the clean face's.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ..models.correspondence import Matches, warp
 from ..models.fusion import match_colours
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import Photographs, TransferNet
-from ..restorers import load_restorer
+from ..restorers import BUILTIN, load_restorer
 from .data import prefetch
 from .loop import Stage, arguments, start
 from .pairs import PairPool, Trial, trial
@@ -30,9 +31,9 @@ PLACES, COLOURS, SMOOTH = 1.0, 0.5, 0.05
 PIXELS = 256  # of a face for one unit of the flow
 
 
-def frozen_restorer(device: str) -> ResemblanceNet:
-    """The shipped restorer, float32, without gradients to its weights."""
-    network = load_restorer(None, device, torch.float32).network
+def frozen_restorer(device: str, weights: Path) -> ResemblanceNet:
+    """The restorer in a folder of weights, float32, without gradients to its own."""
+    network = load_restorer(weights / BUILTIN.name, device, torch.float32).network
     assert isinstance(network, ResemblanceNet)
     return network.to(memory_format=torch.channels_last)
 
@@ -73,12 +74,22 @@ def place_error(flow: Tensor, here: Tensor, there: Tensor, right: Tensor) -> Ten
     return (wrong * known.flatten(0, 1)).sum() / known.sum().clamp_min(1) * PIXELS
 
 
+def colour_error(flow: Tensor, references: Tensor, clean: Tensor) -> Tensor:
+    """Mean difference between clean faces (N,3,S,S) and their references (N,R,3,S,S) seen through the flow (N,R,2,s,s).
+
+    At a quarter of the size, in the faces' own colours.
+    """
+    truth = F.avg_pool2d(clean.repeat_interleave(references.shape[1], 0), 4)
+    seen = warp(F.avg_pool2d(references.flatten(0, 1), 4), flow.flatten(0, 1))
+    return F.l1_loss(match_colours(seen, truth), truth)
+
+
 def main() -> None:
     """Train the flow."""
     parser = arguments(__doc__.splitlines()[0], minutes=15, lr=6e-4)
     options = parser.parse_args()
     start(options)
-    net = frozen_restorer(options.device)
+    net = frozen_restorer(options.device, options.weights)
     transfer = TransferNet().to(options.device).to(memory_format=torch.channels_last)
     stage = Stage("flow", nn.ModuleDict({"correspondence": transfer.correspondence}), options)
     pool = PairPool(options.work)
@@ -89,12 +100,9 @@ def main() -> None:
         found = matches(net, transfer, batch)
         places = place_error(found.flow, batch.here, batch.there, batch.right)
         still = place_error(torch.zeros_like(found.flow), batch.here, batch.there, batch.right)
-        flow = found.flow.flatten(0, 1)
+        flow = found.flow
         smooth = (flow.diff(dim=-1).abs().mean() + flow.diff(dim=-2).abs().mean()) * 64
-        r = batch.references.shape[1]
-        clean = batch.clean.repeat_interleave(r, 0)
-        seen = match_colours(warp(F.avg_pool2d(batch.references.flatten(0, 1), 4), flow), F.avg_pool2d(clean, 4))
-        colours = F.l1_loss(seen, F.avg_pool2d(clean, 4))
+        colours = colour_error(flow, batch.references, batch.clean)
         value = PLACES * places / 8 + COLOURS * 4 * colours + SMOOTH * smooth
         return value, {"places": places.item(), "still": still.item(), "colours": colours.item()}
 

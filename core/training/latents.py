@@ -1,4 +1,4 @@
-"""Stage 6: latents of damaged and clean faces, written once, so that the prior trains on them alone.
+"""Stage 7: latents of damaged and clean faces, written once, so that the prior trains on them alone.
 
 A sample is planes of 32x32 numbers of 16 bits in one file that only grows: the damaged face's latent, the clean face's
 as the tokenizer has it, what the references gave at 32 px, and the numbers of the code words that were looked up.
@@ -18,14 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..identity import BuiltinEmbedder
+from ..checkpoints import read
+from ..identity import WEIGHTS, BuiltinEmbedder
 from ..models.prior import given_at
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
+from ..restorers import TRANSFER
 from .codes import load_tokenizer
 from .data import prefetch
 from .flow import encoded, frozen_restorer, photographs
-from .loop import arguments, read_average, start
+from .loop import arguments, start
 from .pairs import PairPool, Trial, trial
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,9 @@ class Latents:
     clean: Tensor
     given: Tensor
     codes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.codes)
 
     def to(self, device: str) -> Latents:
         """The same on a device."""
@@ -90,12 +95,12 @@ def main() -> None:
     parser.set_defaults(batch=4)
     options = parser.parse_args()
     start(options)
-    net = frozen_restorer(options.device)
+    net = frozen_restorer(options.device, options.weights)
     tokenizer = load_tokenizer(options.work, options.device).net
     transfer = TransferNet().eval().requires_grad_(False)
-    transfer.load_state_dict(read_average(options.work / "references.pt"))
+    transfer.load_state_dict(read(options.weights / TRANSFER.name))
     transfer.to(options.device).to(memory_format=torch.channels_last)
-    identify = BuiltinEmbedder(device=options.device).network
+    identify = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device).network
     pool = PairPool(options.work)
     path = options.work / FILE
     with path.open("ab") as file:

@@ -1,4 +1,4 @@
-"""Stage 8: the mask through which an identity may move a latent, learned with the prior frozen.
+"""Stage 9: the mask through which an identity may move a latent, learned with the prior frozen.
 
 Where one step of the prior leads is moved down the slope of the identity loss, as :mod:`..refine` does it, and drawn:
 the mask is to bring the drawn face nearer to the truth, as the embedder's teacher and the eye see it, and to be no
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..identity import BuiltinEmbedder
+from ..identity import WEIGHTS, BuiltinEmbedder
 from ..models.prior import NOISE, Prior
 from ..refine import GUIDANCE, solve, towards
-from ..restorers import load_restorer
+from ..restorers import BUILTIN, load_restorer
 from .data import prefetch
 from .flow import encoded, frozen_restorer
 from .judges import Recognizer
@@ -53,12 +53,12 @@ def main() -> None:
     parser.set_defaults(batch=2)
     options = parser.parse_args()
     start(options)
-    net = frozen_restorer(options.device)
+    net = frozen_restorer(options.device, options.weights)
     prior = Prior().requires_grad_(False).eval()
     prior.load_state_dict(read_average(options.work / "prior.pt"))
     prior.to(options.device)
     stage = Stage("mask", Mask(prior.config.side).to(options.device), options)
-    reader = BuiltinEmbedder(device=options.device).network
+    reader = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device).network
     judge = Recognizer("arcface", options.assets).to(options.device)
     pool = PairPool(options.work)
 
@@ -88,7 +88,7 @@ def main() -> None:
     stage.run(prefetch(lambda rng, i: trial(pool, rng, options.batch, 1), options.seed + 8, stage.step), loss)
     prior.mask.copy_(stage.module().detach())
     if options.export:
-        export(prior, options.export, load_restorer(None).fingerprint)
+        export(prior, options.export, load_restorer(options.weights / BUILTIN.name).fingerprint)
         log.info("wrote %s", options.export)
 
 

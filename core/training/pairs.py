@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data import HELD_OUT, to_tensor
-from .degradation import age, degrade
+from .data import HELD_OUT, PHOTOGRAPHS, to_tensor
+from .degradation import age, damage
 from .faces import open_faces
 from .landmarks import read_landmarks
-from .people import PHOTOGRAPHS
 from .photographs import MAX_SCALE, read_portraits
 
 SIDE = 512
@@ -49,6 +48,9 @@ class Trial:
     sharp: Tensor
     here: Tensor
     there: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clean)
 
     def to(self, device: str) -> Trial:
         """The same on a device."""
@@ -135,7 +137,7 @@ def trial(pool: PairPool, rng: np.random.Generator, count: int, references: int,
             here.append(_moved(at, move))
             there.append(_moved(to, shift))
         severity = str(rng.choice(list(SEVERITY_SHARES), p=list(SEVERITY_SHARES.values())))
-        rows.append((clean, degrade(clean, severity, rng), pictures, right, truth.sharp, here, there))
+        rows.append((clean, damage(clean, severity, rng), pictures, right, truth.sharp, here, there))
     faces, damaged, shown, rights, sharp, places, matches = (list(column) for column in zip(*rows, strict=True))
     return Trial(
         to_tensor(faces),

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data import to_tensor
+from .data import PHOTOGRAPHS, to_tensor
 from .faces import STYLES, FaceGenerator, open_faces
 from .judges import Recognizer
 
 log = logging.getLogger(__name__)
 
-PHOTOGRAPHS = 2  # of each person
 SAME = 0.5  # cosine from which two faces pass for one person, about the least of real pairs in the wild
 TRIES = 4
 # Modulations, and how much of another person's style is mixed in at most: what makes a person is left alone.

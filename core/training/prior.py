@@ -1,4 +1,4 @@
-"""Stage 7: the prior, a flow from damaged to clean latents, on the pairs that :mod:`.latents` wrote.
+"""Stage 8: the prior, a flow from damaged to clean latents, on the pairs that :mod:`.latents` wrote.
 
 What to see before going on: one step lies nearer to the clean latent than the restorer's own mix of latent and code
 words does, and nearer with what references gave than without.
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ..models.prior import NOISE, Prior
 from ..models.restorer import ResemblanceNet
-from ..restorers import load_restorer
+from ..restorers import BUILTIN, load_restorer
 from .data import prefetch
 from .flow import frozen_restorer
 from .latents import Latents, open_latents, read_latents
@@ -65,8 +65,10 @@ def main() -> None:
     parser.set_defaults(batch=16)
     options = parser.parse_args()
     start(options)
-    net = frozen_restorer(options.device)
+    net = frozen_restorer(options.device, options.weights)
     samples = open_latents(options.work)
+    if len(samples) < 2 * HELD_OUT:
+        raise ValueError(f"{options.work} holds {len(samples)} samples of latents; expected {2 * HELD_OUT} or more.")
     prior = Prior()
     some = read_latents(samples[HELD_OUT :: max(1, len(samples) // 500)]).clean
     prior.mean.copy_(some.mean((0, 2, 3), keepdim=True))
@@ -107,7 +109,7 @@ def main() -> None:
 
     stage.run(prefetch(make, options.seed + 7, stage.step), loss, look)
     if options.export:
-        export(stage.average, options.export, load_restorer(None).fingerprint)
+        export(stage.average, options.export, load_restorer(options.weights / BUILTIN.name).fingerprint)
         log.info("wrote %s", options.export)
 
 

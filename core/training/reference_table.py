@@ -12,8 +12,6 @@ Settings are chosen on the odd half of the people and reported on the even half.
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -24,21 +22,21 @@ from torch import Tensor
 
 from ..crop import aligned_crops
 from ..geometry import TEMPLATE_SIZE
-from ..identity import BuiltinEmbedder
+from ..identity import WEIGHTS, BuiltinEmbedder
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
-from ..records import FaceTokens, Lookup, Person
+from ..records import FaceTokens, Person
 from ..restorers import load_restorer
 from ..token_restorer import TokenRestorer
 from ..tokens import encode_tokens
 from .borrow_table import choose_references
-from .data import HELD_OUT, to_tensor
-from .evaluate import METRICS, SEVERITIES, Judges, damage_all, people, save_grid, summary
+from .data import HELD_OUT, PHOTOGRAPHS, to_tensor
 from .faces import open_faces
 from .judges import Recognizer
 from .landmarks import Landmarks
 from .loop import read_average
-from .people import PHOTOGRAPHS
+from .scores import METRICS, Judges
+from .tables import SEVERITIES, arguments, change, damage_all, finish, level, markdown, people, person_of, save_grid
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +55,19 @@ class ReferenceTable:
     """All rows for some faces."""
 
     def __init__(
-        self, restorer: TokenRestorer, assets: str | None, doubt: bool = True, without: str | None = None
+        self,
+        restorer: TokenRestorer,
+        assets: str | None,
+        doubt: bool = True,
+        without: str | None = None,
+        embedding: Path = WEIGHTS,
     ) -> None:
         self.restorer = restorer
         self.without = without
         self.judges = Judges(assets)
         self.landmarks = Landmarks(assets)
         self.recognizer = Recognizer("arcface", assets)
-        self.embedder = BuiltinEmbedder() if doubt else None
+        self.embedder = BuiltinEmbedder(embedding) if doubt else None
 
     def identity(self, faces: Tensor) -> Tensor:
         """Embeddings of faces (N,3,512,512), as the transfer network reads them."""
@@ -73,11 +76,7 @@ class ReferenceTable:
 
     def person(self, faces: Tensor) -> Person:
         """Photographs (R,3,512,512) as a person."""
-        content, quality, _, _, skips = self.restorer.encode(faces, Lookup())
-        features = {side: x for side, x in skips.items() if side != TEMPLATE_SIZE}
-        identity = self.identity(faces)
-        names = tuple(str(n) for n in range(len(faces)))
-        return Person("someone", faces, content, quality, features, identity, identity, (1.0,) * len(faces), names)
+        return person_of("someone", faces, self.restorer, self.identity)
 
     def restore(self, damaged: Tensor, given: list[Person | None], strength: float) -> Tensor:
         """Faces (N,3,512,512) restored, each with the photographs given."""
@@ -163,34 +162,29 @@ def as_text(table: dict) -> str:
     """Means, and for SFace the difference to no reference with its 90% bootstrap interval, in Markdown."""
     metrics = (*METRICS, "mouth")
     lines = [
-        "| damage | reference | " + " | ".join(metrics) + " | SFace minus none |",
-        "|" + "---|" * (len(metrics) + 3),
+        [
+            severity,
+            row,
+            *(level(scores[metric], metric) for metric in metrics),
+            change(scores["sface"], rows["none"]["sface"], "sface"),
+        ]
+        for severity, rows in table.items()
+        for row, scores in rows.items()
     ]
-    for severity, rows in table.items():
-        for row, scores in rows.items():
-            cells = [f"{np.mean(scores[m]):.{2 if m in ('psnr', 'mouth') else 3}f}" for m in metrics]
-            gain = summary((np.array(scores["sface"]) - rows["none"]["sface"]).tolist())
-            cells.append(f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})")
-            lines.append(f"| {severity} | {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return markdown(("damage", "reference", *metrics, "SFace minus none"), lines)
 
 
 def main() -> None:
     """Print the table; save it and the grid."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
-    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    parser = arguments(__doc__)
     parser.add_argument("--checkpoint", type=Path, help="a training's checkpoint (default: the shipped weights)")
     parser.add_argument(
         "--trust", action="store_true", help="take all references for the person's: before doubt is trained"
     )
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--people", choices=("london", "generated"), default="london")
-    parser.add_argument("--half", choices=("odd", "even"), default="even")
     parser.add_argument("--without", choices=(*PARTS, "styles"), help="an ablation: what was found, but this")
-    parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -205,9 +199,7 @@ def main() -> None:
     table, pictures = ReferenceTable(restorer, args.assets, not args.trust, args.without)(
         faces, names, args.strength, tuple(dict.fromkeys(("none", *args.rows)))
     )
-    log.info("%d faces, %s half\n%s", len(faces), args.half, as_text(table))
-    if args.json:
-        args.json.write_text(json.dumps(table, indent=1))
+    finish(args, len(faces), as_text(table), table)
     if args.grid:
         save_grid(pictures, args.grid)
 

@@ -11,9 +11,8 @@ On a GPU add --generate and a larger --batch: every other batch is then of peopl
 
 from __future__ import annotations
 
-import itertools
+import argparse
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints import fingerprint_file
 from ..components import component_map
-from ..identity import BuiltinEmbedder
+from ..identity import WEIGHTS, BuiltinEmbedder
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import Found, TransferGuide, TransferNet
-from ..restorers import load_restorer
+from ..restorers import BUILTIN, load_restorer
 from .data import prefetch
-from .device_data import DevicePeople
+from .device_data import DevicePeople, in_turn, load_drawing
 from .flow import encoded, frozen_restorer, photographs, place_error
-from .generator import load_generator
 from .judges import Recognizer, lpips
 from .loop import Stage, arguments, read_average, start
 from .pairs import POINTS, PairPool, Trial, trial
@@ -42,12 +41,12 @@ PIXEL, PERCEIVED, IDENTITY, ECHO, PLACES, GATE, PERSON = 1.0, 1.0, 1.0, 1.0, 0.0
 COMPONENTS = 2.0  # of the mean difference at eyes, nose and mouth
 
 
-def export(transfer: TransferNet, path: Path, restorer: str) -> None:
-    """Write the averaged tensors in half precision, with the fingerprint of the restorer they belong to."""
+def export(transfer: nn.Module, path: Path, restorer: str, embedder: Path) -> None:
+    """Write the tensors in half precision, with the fingerprints of the restorer and the embedder they belong to."""
     tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in transfer.state_dict().items()}
     fresh = path.with_suffix(".tmp")
-    metadata = {"architecture": "resemblance-transfer", "restorer": restorer, "licence": "see MODEL_CARD.md"}
-    save_file(tensors, fresh, metadata)
+    belongs = {"restorer": restorer, "embedder": fingerprint_file(embedder)}
+    save_file(tensors, fresh, {"architecture": "resemblance-transfer", **belongs, "licence": "see MODEL_CARD.md"})
     fresh.replace(path)
 
 
@@ -65,55 +64,42 @@ def guided(
     return y, found, (own * F.normalize(identity.sum(1), dim=-1)).sum(-1)
 
 
-def drawn(people: DevicePeople, count: int, seed: int, start: int) -> Iterator[Trial]:
-    """Batches of people who were never seen before, made on the device; what is where in them is not known."""
-    for i in itertools.count(start):
-        batch = people.batch(np.random.default_rng((seed, i)), count)
-        unknown = batch.clean.new_full((*batch.wrong.shape, POINTS, 2), float("nan"))
-        sharp = torch.ones(count, dtype=torch.bool, device=batch.clean.device)
-        yield Trial(batch.clean, batch.damaged, batch.references, ~batch.wrong, sharp, unknown, unknown)
+def drawn(people: DevicePeople, rng: np.random.Generator, count: int) -> Trial:
+    """A batch of people who were never seen before, made on the device; what is where in it is not known."""
+    batch = people.batch(rng, count)
+    unknown = batch.clean.new_full((*batch.wrong.shape, POINTS, 2), float("nan"))
+    sharp = torch.ones(count, dtype=torch.bool, device=batch.clean.device)
+    return Trial(batch.clean, batch.damaged, batch.references, ~batch.wrong, sharp, unknown, unknown)
 
 
-def alternate(one: Iterator[Trial], other: Iterator[Trial]) -> Iterator[Trial]:
-    """A batch of each in turn."""
-    while True:
-        yield next(one)
-        yield next(other)
+class GuidedLoss:
+    """What restoring with references should have done, for whole faces.
 
+    Args:
+        net: the restorer.
+        transfer: in training.
+        options: see :func:`.loop.arguments`.
+        wrong: whether there are strangers among the references, so that gates learn to close.
+    """
 
-def main() -> None:
-    """Train the transfer network and write its weights."""
-    parser = arguments(__doc__.splitlines()[0], minutes=60, lr=4e-4)
-    parser.add_argument("--wrong", type=float, default=0.0, help="share of references that show somebody else")
-    parser.add_argument(
-        "--generate",
-        action="store_true",
-        help="every other batch of new people, drawn on the device: where it is a GPU",
-    )
-    parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
-    options = parser.parse_args()
-    start(options)
-    net = frozen_restorer(options.device)
-    transfer = TransferNet()
-    flow = read_average(options.work / "flow.pt")
-    transfer.correspondence.load_state_dict({k.removeprefix("correspondence."): v for k, v in flow.items()})
-    stage = Stage("references", transfer.to(options.device).to(memory_format=torch.channels_last), options)
-    perceptual = lpips("alex", options.assets).to(options.device)
-    recognizer = Recognizer("arcface", options.assets).to(options.device)
-    # The built-in embedder's teacher stands in for it until people are doubted.
-    identify = BuiltinEmbedder(device=options.device).network if options.wrong else recognizer
-    components = component_map(512).to(options.device)
-    pool = PairPool(options.work)
+    def __init__(self, net: ResemblanceNet, transfer: TransferNet, options: argparse.Namespace, wrong: bool) -> None:
+        self.net, self.transfer, self.device, self.wrong = net, transfer, options.device, wrong
+        self.perceptual = lpips("alex", options.assets).to(options.device)
+        self.recognizer = Recognizer("arcface", options.assets).to(options.device)
+        # The built-in embedder's teacher stands in for it until people are doubted.
+        embedder = options.weights / WEIGHTS.name
+        self.identify = BuiltinEmbedder(embedder, options.device).network if wrong else self.recognizer
+        self.components = component_map(512).to(options.device)
 
-    def loss(batch: object, part: float) -> tuple[Tensor, dict[str, float]]:
-        assert isinstance(batch, Trial)
-        batch = batch.to(options.device)
-        clean = batch.clean
-        y, found, cosine = guided(net, transfer, batch, identify, doubt=options.wrong > 0)
+    def __call__(self, batch: Trial) -> tuple[Tensor, dict[str, float], Tensor, Tensor]:
+        """The loss, numbers for the log, the restored faces and the clean ones on the device."""
+        batch = batch.to(self.device)
+        clean, recognizer = batch.clean, self.recognizer
+        y, found, cosine = guided(self.net, self.transfer, batch, self.identify, doubt=self.wrong)
         pixel = pixel_loss(y, clean, batch.sharp)
-        features = ((y - clean).abs() * components).mean() / components.mean()
+        features = ((y - clean).abs() * self.components).mean() / self.components.mean()
         shown, truth = F.avg_pool2d(y.clamp(0, 1), 2), F.avg_pool2d(clean, 2)
-        perceived = perceptual(shown, truth).mean()
+        perceived = self.perceptual(shown, truth).mean()
         identity = 1 - (recognizer(shown) * recognizer(truth).detach()).sum(1).mean()
         places = place_error(found.matches.flow, batch.here, batch.there, batch.right)
         echo = torch.stack(
@@ -122,28 +108,49 @@ def main() -> None:
         value = PIXEL * (pixel + COMPONENTS * features) + PERCEIVED * perceived + IDENTITY * identity
         value = value + PLACES * places + ECHO * echo
         numbers = {"pixel": pixel, "lpips": perceived, "identity": identity, "places": places, "echo": echo}
-        if options.wrong:
+        if self.wrong:
             right = batch.right.float().mean(1)
             gate = found.transfer[32][:, -1:].float()
-            logit = transfer.person[0].exp() * (cosine - transfer.person[1])
+            logit = self.transfer.person[0].exp() * (cosine - self.transfer.person[1])
             person = F.binary_cross_entropy_with_logits(logit, right)
             closing = ((1 - right) * gate.mean((1, 2, 3))).mean()
             value = value + PERSON * person + GATE * closing
             numbers |= {"person": person, "gate_wrong": closing / (1 - right).mean().clamp_min(0.1)}
         numbers["gate"] = found.transfer[32][:, -1].float().mean()
-        return value, {key: float(number.detach()) for key, number in numbers.items()}
+        return value, {key: float(number.detach()) for key, number in numbers.items()}, y, clean
+
+
+def main() -> None:
+    """Train the transfer network and write its weights."""
+    parser = arguments(__doc__.splitlines()[0], minutes=60, lr=4e-4, generate=True)
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of references that show somebody else")
+    parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
+    options = parser.parse_args()
+    start(options)
+    net = frozen_restorer(options.device, options.weights)
+    transfer = TransferNet()
+    flow = read_average(options.work / "flow.pt")
+    transfer.correspondence.load_state_dict({k.removeprefix("correspondence."): v for k, v in flow.items()})
+    stage = Stage("references", transfer.to(options.device).to(memory_format=torch.channels_last), options)
+    judged = GuidedLoss(net, transfer, options, options.wrong > 0)
+    pool = PairPool(options.work)
+
+    def loss(batch: object, part: float) -> tuple[Tensor, dict[str, float]]:
+        assert isinstance(batch, Trial)
+        value, numbers, _, _ = judged(batch)
+        return value, numbers
 
     def make(rng: np.random.Generator, i: int) -> Trial:
         return trial(pool, rng, options.batch, 2 if i % 4 == 3 else 1, options.wrong)
 
     batches = prefetch(make, options.seed + 5, stage.step)
     if options.generate:
-        generator = load_generator(options.assets, device=options.device, dtype=torch.bfloat16)
-        people = DevicePeople(generator.to(memory_format=torch.channels_last), recognizer, wrong=options.wrong)
-        batches = alternate(batches, drawn(people, options.batch, options.seed + 6, stage.step))
+        people = DevicePeople(load_drawing(options), judged.recognizer, wrong=options.wrong)
+        batches = in_turn(batches, lambda rng, i: drawn(people, rng, options.batch), options.seed + 6, stage.step)
     stage.run(batches, loss)
     if options.export:
-        export(stage.average, options.export, load_restorer(None).fingerprint)
+        restorer = load_restorer(options.weights / BUILTIN.name).fingerprint
+        export(stage.average, options.export, restorer, options.weights / WEIGHTS.name)
         log.info("wrote %s", options.export)
 
 

@@ -9,8 +9,6 @@ w600k_mbf taught: SFace decides. Settings are chosen on the odd half of the peop
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..crop import aligned_crops
+from ..identity import WEIGHTS
 from ..models.restorer import ResemblanceNet
 from ..records import FaceTokens, Person
 from ..refine import refine_tokens
@@ -27,13 +26,15 @@ from ..restorers import attach_prior, load_restorer
 from ..token_restorer import TokenRestorer
 from ..tokens import encode_tokens
 from .data import to_tensor
-from .evaluate import METRICS, SEVERITIES, Judges, damage_all, people, save_grid, summary
 from .reference_table import ReferenceTable
+from .scores import METRICS, Judges
+from .tables import SEVERITIES, arguments, change, damage_all, finish, level, markdown, people, save_grid
 
 log = logging.getLogger(__name__)
 
 Scores = dict[str, list[float]]
 PICKED = 4  # steps that candidates are made with
+SHOWN = ("none, 0 steps", "none, 1 steps", "none, 1 steps, identity 1", "right, 1 steps, identity 1")  # in the grid
 COMPARED = ("lpips_alex", "lpips_vgg", "sface", "arcface")
 LUMA = (0.299, 0.587, 0.114)
 
@@ -47,9 +48,15 @@ def gradient_energy(faces: Tensor) -> Tensor:
 class RefineTable:
     """All rows for some faces."""
 
-    def __init__(self, restorer: TokenRestorer, assets: str | None, settings: list[tuple[int, float]]) -> None:
+    def __init__(
+        self,
+        restorer: TokenRestorer,
+        assets: str | None,
+        settings: list[tuple[int, float]],
+        embedding: Path = WEIGHTS,
+    ) -> None:
         self.restorer, self.settings = restorer, settings
-        self.references = ReferenceTable(restorer, assets)
+        self.references = ReferenceTable(restorer, assets, embedding=embedding)
         self.judges: Judges = self.references.judges
 
     def judge(self, face: Tensor, truth: Tensor) -> Scores:
@@ -99,7 +106,7 @@ class RefineTable:
                     kept = table[severity].setdefault(reference, {}).setdefault(row, {})
                     for metric, numbers in scores.items():
                         kept.setdefault(metric, []).extend(numbers)
-                columns.append((damaged, *drawn.values(), clean))
+                columns.append((damaged, *(drawn[row] for row in SHOWN if row in drawn), clean))
                 log.info("%s %s", severity, name)
             pictures[severity] = tuple(map(torch.cat, zip(*columns, strict=True)))
         return table, pictures
@@ -108,33 +115,26 @@ class RefineTable:
 def as_text(table: dict) -> str:
     """Means, and the differences to 0 steps with their 90% bootstrap intervals, in Markdown."""
     metrics = (*METRICS, "sharpness")
-    differences = [f"{metric} minus 0 steps" for metric in COMPARED]
-    lines = ["| " + " | ".join(("damage", "reference", "refine", *metrics, *differences)) + " |"]
-    lines.append("|" + "---|" * (3 + len(metrics) + len(differences)))
+    lines = []
     for severity, references in table.items():
         for reference, rows in references.items():
             for row, scores in rows.items():
-                cells = [f"{np.mean(scores[m]):.{2 if m == 'psnr' else 3}f}" for m in metrics]
-                for metric in COMPARED:
-                    gain = summary((np.array(scores[metric]) - rows.get("0 steps", scores)[metric]).tolist())
-                    cells.append(f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})")
-                lines.append("| " + " | ".join((severity, reference, row, *cells)) + " |")
-    return "\n".join(lines)
+                none = rows.get("0 steps", scores)
+                cells = [level(scores[metric], metric) for metric in metrics]
+                cells += [change(scores[metric], none[metric], metric) for metric in COMPARED]
+                lines.append([severity, reference, row, *cells])
+    header = ("damage", "reference", "refine", *metrics, *(f"{metric} minus 0 steps" for metric in COMPARED))
+    return markdown(header, lines)
 
 
 def main() -> None:
     """Print the table; save it and the grid."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
-    parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    parser = arguments(__doc__)
     parser.add_argument("--prior", type=Path, help="a prior's weights (default: the shipped ones)")
     parser.add_argument("--steps", type=int, nargs="+", default=(0, 1, 4, 8))
     parser.add_argument("--identity", type=float, nargs="+", default=(0.0, 1.0))
     parser.add_argument("--candidates", type=int, default=1)
     parser.add_argument("--severities", nargs="+", choices=SEVERITIES, default=SEVERITIES)
-    parser.add_argument("--half", choices=("odd", "even"), default="even")
-    parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -146,9 +146,7 @@ def main() -> None:
     faces, names = faces[: args.limit], names[: args.limit]
     settings = [(steps, identity) for steps in args.steps for identity in args.identity if steps or not identity]
     table, pictures = RefineTable(restorer, args.assets, settings)(faces, names, args.candidates, args.severities)
-    log.info("%d faces, %s half\n%s", len(faces), args.half, as_text(table))
-    if args.json:
-        args.json.write_text(json.dumps(table, indent=1))
+    finish(args, len(faces), as_text(table), table)
     if args.grid:
         save_grid(pictures, args.grid)
 

@@ -2,15 +2,21 @@
 
 Every other batch is of 256 px squares at full sharpness, the others of whole faces, compared at full size where they
 are truth there, at 256 px (L1, LPIPS) and as recognition sees them. A tenth of the batches is drawn from codes alone
-(content 0), a tenth at a content weight between, so that the weight means the same everywhere.
+(content 0), a tenth at a content weight between, so that the weight means the same everywhere; in a tenth the latent is
+moved towards the clean one, as refinement will move it, so that the decoder follows.
 
     python -m resemblance.core.training.restoration --work WORK --minutes 45 --export core/weights/restorer.safetensors
+
+goes on from ``codes.pt``, or with ``--start`` from any checkpoint of the same widths: blocks it has not begin as
+identity.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +29,17 @@ from torch.nn import functional as F
 from ..models.restorer import ResemblanceNet
 from .codes import code_losses, load_tokenizer
 from .data import Batch, FacePool, damaged_batch, prefetch
+from .device_data import DeviceFaces, in_turn, load_drawing
 from .judges import Recognizer, lpips
 from .loop import Stage, arguments, read_average, start
+from .tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
 CROP = 256
 CROPS_PER_FACE = 4  # squares of 256 px cost a quarter of a face
+REFINED = 0.1  # of the batches
+SPREAD = "n (y x) c -> n c y x"
 PIXEL, PERCEIVED, IDENTITY, CODES, GATE = 1.0, 1.0, 0.7, 0.3, 0.2
 
 
@@ -52,6 +62,21 @@ def export(net: nn.Module, path: Path, tokenizer: str) -> None:
     fresh.replace(path)
 
 
+def grown(state: dict[str, Tensor]) -> ResemblanceNet:
+    """The network of today's depth with the weights of one that may have had fewer ResBlocks: new ones do nothing yet.
+
+    Raises:
+        ValueError: more is missing than ResBlocks.
+    """
+    net = ResemblanceNet()
+    found = net.load_state_dict(state, strict=False)
+    blocks = re.compile(r"(encoder\.level2|decoder\.levels\.\d)\.\d+\.conv[12]\.(weight|bias)")
+    other = [key for key in found.missing_keys if not blocks.fullmatch(key)] + found.unexpected_keys
+    if other:
+        raise ValueError(f"Checkpoint and network differ in {', '.join(other[:3])}; expected ResBlocks at most.")
+    return net
+
+
 def gate_target(h: Tensor, words: Tensor, clean: Tensor) -> Tensor:
     """The mix of latent and code words (N,1,h,w) in [0,1] that lies nearest to the clean latent."""
     step = words - h
@@ -66,34 +91,43 @@ def pixel_loss(y: Tensor, clean: Tensor, sharp: Tensor) -> Tensor:
     return loss + F.l1_loss(y[sharp], clean[sharp]) if sharp.any() else loss
 
 
-def main() -> None:
-    """Train the restorer and write its weights."""
-    parser = arguments(__doc__.splitlines()[0], minutes=45, lr=4e-4)
-    parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
-    options = parser.parse_args()
-    start(options)
-    tokenizer = load_tokenizer(options.work, options.device)
-    net = ResemblanceNet()
-    stage_codes = read_average(options.work / "codes.pt")
-    net.load_state_dict(stage_codes)
-    net.embedding.requires_grad_(False)
-    stage = Stage("restoration", net.to(options.device).to(memory_format=torch.channels_last), options)
-    perceptual = lpips("alex", options.assets).to(options.device)
-    recognizer = Recognizer("arcface", options.assets).to(options.device)
-    pool = FacePool(options.work)
-    choice = np.random.default_rng((options.seed, 3, stage.step))
+def shifted(rng: np.random.Generator, *pictures: Tensor) -> list[Tensor]:
+    """Pictures without up to seven of their first rows and columns: a loss that strides leaves no grid behind then."""
+    top, left = (int(v) for v in rng.integers(0, 8, 2))
+    return [picture[..., top:, left:] for picture in pictures]
 
-    def loss(batch: object, part: float) -> tuple[Tensor, dict[str, float]]:
-        assert isinstance(batch, Batch)
-        clean, damaged, sharp = (t.to(options.device) for t in (batch.clean, batch.damaged, batch.sharp))
+
+class BlindLoss:
+    """What restoring without references should have done, for batches of squares and of whole faces.
+
+    Args:
+        net: in training.
+        tokenizer: what the clean face's latent and codes are, frozen.
+        options: see :func:`.loop.arguments`.
+        step: where the stage begins: chance is its own for each.
+    """
+
+    def __init__(self, net: ResemblanceNet, tokenizer: Tokenizer, options: argparse.Namespace, step: int) -> None:
+        self.net, self.tokenizer, self.device = net, tokenizer, options.device
+        self.perceptual = lpips("alex", options.assets).to(options.device)
+        self.recognizer = Recognizer("arcface", options.assets).to(options.device)
+        self.choice = np.random.default_rng((options.seed, 3, step))
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float], Tensor, Tensor]:
+        """The loss, numbers for the log, the restored faces and the clean ones on the device."""
+        net, choice = self.net, self.choice
+        clean, damaged, sharp = (t.to(self.device) for t in (batch.clean, batch.damaged, batch.sharp))
         with torch.no_grad():
-            target, _ = tokenizer.net.encode(clean)
-            _, codes = tokenizer.nearest(target)
+            target, _ = self.tokenizer.net.encode(clean)
+            _, codes = self.tokenizer.nearest(target)
         h, skips = net.encode(damaged)
         logits = net.predict(h, batch.origin)
         code_value, words, numbers = code_losses(net, h, logits, target, codes)
-        if choice.random() < 0.25:
-            words = rearrange(net.embedding[logits.argmax(-1)], "n (y x) c -> n c y x", y=h.shape[2])
+        if choice.random() < REFINED:
+            h = torch.lerp(h, target.to(h), float(choice.uniform(0, 0.7)))
+            words = rearrange(net.embedding[net.predict(h, batch.origin).argmax(-1)], SPREAD, y=h.shape[2])
+        elif choice.random() < 0.25:
+            words = rearrange(net.embedding[logits.argmax(-1)], SPREAD, y=h.shape[2])
         draw = choice.random()
         content = 0.0 if draw < 0.1 else float(choice.random()) if draw < 0.2 else 1.0
         y = net.decode(h, words, skips, content)
@@ -104,27 +138,55 @@ def main() -> None:
         shown, truth = y.clamp(0, 1), clean
         if whole:
             shown, truth = F.avg_pool2d(shown, 2), F.avg_pool2d(truth, 2)
-        perceived = perceptual(shown, truth).mean()
+        perceived = self.perceptual(*shifted(choice, shown, truth)).mean()
         value = PIXEL * pixel + PERCEIVED * perceived + CODES * code_value + GATE * gate
         kind = "whole" if whole else "crop"
+        # Every other batch: twice, so that the log's mean is true.
+        numbers |= {f"pixel_{kind}": 2 * pixel.item(), f"lpips_{kind}": 2 * perceived.item(), "gate": gate.item()}
         if whole:
             with torch.no_grad():
-                wanted_identity = recognizer(truth)
-            identity = 1 - (recognizer(shown) * wanted_identity).sum(1).mean()
+                wanted_identity = self.recognizer(truth)
+            identity = 1 - (self.recognizer(shown) * wanted_identity).sum(1).mean()
             value = value + IDENTITY * identity
-            numbers["identity"] = 2 * identity.item()  # every other batch: twice, so that the log's mean is true
-        return value, numbers | {
-            f"pixel_{kind}": 2 * pixel.item(),
-            f"lpips_{kind}": 2 * perceived.item(),
-            "gate": gate.item(),
-        }
+            numbers["identity"] = 2 * identity.item()
+        return value, numbers, y, clean
+
+
+def main() -> None:
+    """Train the restorer and write its weights."""
+    parser = arguments(__doc__.splitlines()[0], minutes=45, lr=4e-4, generate=True)
+    parser.add_argument("--start", type=Path, help="checkpoint to begin with (default: WORK/codes.pt)")
+    parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
+    options = parser.parse_args()
+    start(options)
+    tokenizer = load_tokenizer(options.work, options.device)
+    net = grown(read_average(options.start or options.work / "codes.pt"))
+    net.embedding.requires_grad_(False)
+    stage = Stage("restoration", net.to(options.device).to(memory_format=torch.channels_last), options)
+    judged = BlindLoss(net, tokenizer, options, stage.step)
+    pool = FacePool(options.work)
+
+    def loss(batch: object, part: float) -> tuple[Tensor, dict[str, float]]:
+        assert isinstance(batch, Batch)
+        value, numbers, _, _ = judged(batch)
+        return value, numbers
 
     def make(rng: np.random.Generator, i: int) -> Batch:
         if i % 2:
             return damaged_batch(pool, rng, options.batch, None)
         return damaged_batch(pool, rng, CROPS_PER_FACE * options.batch, CROP)
 
-    stage.run(prefetch(make, options.seed + 2, stage.step), loss)
+    batches = prefetch(make, options.seed + 2, stage.step)
+    if options.generate:
+        drawn = DeviceFaces(load_drawing(options))
+
+        def draw(rng: np.random.Generator, i: int) -> Batch:
+            if i % 2:
+                return drawn.damaged(rng, options.batch)
+            return drawn.damaged(rng, CROPS_PER_FACE * options.batch, CROP)
+
+        batches = in_turn(batches, draw, options.seed + 10, stage.step)
+    stage.run(batches, loss)
     if options.export:
         export(stage.average, options.export, fingerprint(tokenizer))
         log.info("wrote %s", options.export)

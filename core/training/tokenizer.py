@@ -16,8 +16,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.restorer import ResemblanceNet
+from ..models.restorer import ResemblanceNet, RestorerConfig
 from .data import FacePool, clean_crops, prefetch
+from .device_data import DeviceFaces, in_turn, load_drawing
 from .judges import lpips
 from .loop import Stage, arguments, start
 
@@ -36,9 +37,9 @@ class Tokenizer(nn.Module):
     counts: Tensor
     sums: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, config: RestorerConfig | None = None) -> None:
         super().__init__()
-        self.net = ResemblanceNet()
+        self.net = ResemblanceNet(config)
         self.net.embedding.requires_grad_(False)
         for unused in (self.net.transformer, self.net.gate, self.net.decoder.transforms):
             unused.requires_grad_(False)
@@ -85,7 +86,7 @@ class Tokenizer(nn.Module):
 
 def main() -> None:
     """Train the tokenizer."""
-    options = arguments(__doc__.splitlines()[0], minutes=35, lr=6e-4).parse_args()
+    options = arguments(__doc__.splitlines()[0], minutes=35, lr=6e-4, generate=True).parse_args()
     start(options)
     tokenizer = Tokenizer().to(options.device).to(memory_format=torch.channels_last)
     stage = Stage("tokenizer", tokenizer, options)
@@ -122,6 +123,9 @@ def main() -> None:
         stage.average.net.embedding.copy_(tokenizer.net.embedding)
 
     batches = prefetch(lambda rng, i: clean_crops(pool, rng, options.batch, CROP), options.seed, stage.step)
+    if options.generate:
+        drawn = DeviceFaces(load_drawing(options))
+        batches = in_turn(batches, lambda rng, i: drawn.crops(rng, options.batch, CROP), options.seed + 10, stage.step)
     stage.run(batches, loss, after)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 from resemblance.core.geometry import TEMPLATE
+from resemblance.core.models.prior import Prior, PriorConfig
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.records import Face
 from resemblance.core.token_restorer import TokenRestorer
@@ -25,13 +26,19 @@ class ColourEmbedder:
 
 
 class Giving(TokenRestorer):
-    """A small restorer that takes the mean of the references' content, and remembers what it was given."""
+    """A small restorer that takes the mean of the references' content, and remembers what it was given.
+
+    Args:
+        prior: whether it can refine.
+    """
 
     transfers = True
 
-    def __init__(self):
+    def __init__(self, prior=False):
         torch.manual_seed(0)
         network = ResemblanceNet(RestorerConfig(widths=(8, 8, 8), latent=8, codes=16, dim=32, layers=1, heads=1))
+        if prior:
+            network.prior = Prior(PriorConfig(latent=8, dim=32, layers=1, heads=1))
         for parameter in network.parameters():  # some begin at zero, and would hide what they weigh
             torch.nn.init.normal_(parameter, std=0.05)
         super().__init__(network.eval().requires_grad_(False), "giving", "none", "0" * 16)

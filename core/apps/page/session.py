@@ -1,0 +1,341 @@
+"""What is kept of one visitor: photographs, faces, references, and the stages of the faces that are looked at."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...crop import crop_faces, pick_crops
+from ...geometry import compose, scaling
+from ...images import Photo, read_photo, write_photo
+from ...measure import damage
+from ...paste import paste_faces
+from ...pipeline import strength_for
+from ...records import Crops, Face, References
+from ...select import measure_faces
+from ..console import FAILURES
+from .faces import Drawn, Kept, draw
+from .graph import Settings, workflow
+from .limits import FACES, PHOTOS, REFERENCES, Run, check_number, check_size
+from .people import Matched, Reference, Studio, encode_group, look_at, match
+
+Progress = Callable[[], None]
+
+SHOWN = 1280  # [px] longer side of a photograph on the page
+NEEDY = 0.5  # faces whose damage calls for at least so much of a restored one are chosen to begin with
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A photograph that is looked at.
+
+    Attributes:
+        path: of its file.
+        size: width and height [px].
+        small: (3,h,w) in [0,1], as it is shown.
+        crops: its faces, numbered from 0 without gaps.
+        found_as: the numbers that the detector gave them, which ComfyUI's nodes will too.
+        chosen: numbers of the faces that are restored.
+        kept: the stages of each face.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    small: Tensor
+    crops: Crops
+    found_as: tuple[int, ...]
+    chosen: set[int]
+    kept: tuple[Kept, ...]
+
+    @property
+    def faces(self) -> tuple[Face, ...]:
+        """In the photograph's own pixels."""
+        return self.crops.faces
+
+    @property
+    def scale(self) -> float:
+        """Pixels shown for each of the photograph's."""
+        return self.small.shape[-1] / self.size[0]
+
+    def face_at(self, x: float, y: float) -> int | None:
+        """The smallest face whose box holds a point of the picture that is shown [px]; None where there is none."""
+        found = [
+            ((x1 - x0) * (y1 - y0), face.index)
+            for face in self.faces
+            for x0, y0, x1, y1 in [tuple(v * self.scale for v in face.box)]
+            if x0 <= x <= x1 and y0 <= y <= y1
+        ]
+        return min(found)[1] if found else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a run is, or that a photograph is done.
+
+    Attributes:
+        text: for the visitor.
+        done: 0 to 1.
+        file: what was written, or None.
+        failed: whether the text is about something that went wrong.
+    """
+
+    text: str
+    done: float
+    file: Path | None = None
+    failed: bool = False
+
+
+class Session:
+    """One visitor. All of it goes when the visitor does.
+
+    Args:
+        studio: the networks.
+        folder: in which a folder of the visitor's own is made, for results; None is the system's for such things.
+    """
+
+    def __init__(self, studio: Studio, folder: str | None = None) -> None:
+        self.studio = studio
+        self.folder = tempfile.TemporaryDirectory(prefix="visitor-", dir=folder, ignore_cleanup_errors=True)
+        self.photos: list[Path] = []
+        self.references: list[Reference] = []
+        self.opened: Opened | None = None
+        self.run: Run | None = None
+        self._by_hand: dict[Path, dict[Path, int]] = {}
+        self._chosen: dict[Path, set[int]] = {}
+        self._groups = Kept()
+        self._matched = Kept()
+        # A second event of the same visitor must not read what the first is changing.
+        self._lock = threading.RLock()
+
+    def take_photos(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
+        """Take photographs in place of those that were there; yields each with what is wrong with it, or None.
+
+        The one that is looked at stays, where it is among them; else the first good one is looked at.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        check_number(paths, PHOTOS, "photographs")
+        before, self.photos = self.photos, []
+        if self.opened and self.opened.path not in paths:
+            self.opened = None
+        for path in paths:
+            problem = None
+            try:
+                if path not in before or self.opened is None:
+                    check_size(path)
+                    photo = read_photo(path)
+                    self.opened = self.opened or self._open(path, photo)
+                self.photos.append(path)
+            except FAILURES as error:
+                problem = told(error, path)
+            yield path, problem
+
+    def look_at(self, path: Path) -> Opened:
+        """Turn to another of the photographs.
+
+        Raises:
+            OSError, PictureError: it cannot be read any more.
+        """
+        with self._lock:
+            if self.opened is None or self.opened.path != path:
+                self.opened = self._open(path, read_photo(path))
+            return self.opened
+
+    def take_references(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
+        """Take reference photographs in place of those that were there; what was read before is not read again.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        check_number(paths, REFERENCES, "reference photographs")
+        before = {reference.path: reference for reference in self.references}
+        self.references = []
+        for path in paths:
+            reference, problem = before.get(path), None
+            if reference is None:
+                try:
+                    check_size(path)
+                    reference = look_at(path.name, path, self.studio)
+                except FAILURES as error:
+                    problem = told(error, path)
+                    reference = Reference(path.name, path, None, problem)
+            self.references.append(reference)
+            yield path, problem
+
+    def belongs(self, reference: int, face: int | None) -> None:
+        """Say whose a reference photograph is: a face's number, NOBODY, or None for what is recognised."""
+        if self.opened:
+            said = self._by_hand.setdefault(self.opened.path, {})
+            said.pop(self.references[reference].path, None)
+            if face is not None:
+                said[self.references[reference].path] = face
+
+    def said_of(self, reference: int) -> int | None:
+        """What was said by hand of a reference photograph."""
+        said = self._by_hand.get(self.opened.path, {}) if self.opened else {}
+        return said.get(self.references[reference].path)
+
+    def matched(self, opened: Opened | None = None, progress: Progress | None = None) -> Matched:
+        """Who is who in a photograph (the one that is looked at)."""
+        opened = opened or self.opened
+        assert opened is not None
+        said = self._by_hand.get(opened.path, {})
+
+        def encoded(name: str, paths: tuple[Path, ...]) -> References:
+            return self._groups.get(name, paths, lambda: encode_group(name, paths, self.studio, progress))
+
+        key = tuple(reference.path for reference in self.references), tuple(sorted(said.items())), opened.path
+        with self._lock:
+            return self._matched.get(
+                "matched", key, lambda: match(self.references, opened.crops, said, self.studio, encoded)
+            )
+
+    def drawn(
+        self, face: int, settings: Settings, opened: Opened | None = None, progress: Progress | None = None
+    ) -> Drawn:
+        """One face as the settings have it; only what they change is computed."""
+        opened = opened or self.opened
+        assert opened is not None
+        with self._lock:
+            matched = self.matched(opened, progress)
+            crop = pick_crops(opened.crops, [face])
+            return draw(
+                opened.kept[face], crop, settings, matched.references, matched.matches[face], self.studio, progress
+            )
+
+    def whole(self, settings: Settings, first: int | None = None) -> tuple[Tensor, Tensor]:
+        """The photograph before and after, as large as it is shown; with `first` that face alone is restored in it."""
+        opened = self.opened
+        assert opened is not None
+        numbers = sorted(opened.chosen if first is None else opened.chosen & {first})
+        crops = pick_crops(opened.crops, numbers)
+        height, width = opened.small.shape[-2:]
+        back = scaling(opened.size[0] / width, opened.size[1] / height)
+        affines = [compose(affine, back) for affine in crops.affines]
+        crops = replace(crops, affines=torch.stack(affines) if affines else crops.affines, photos=((height, width),))
+        after, _ = paste_faces([opened.small], crops, self._all(numbers, settings, opened))
+        return opened.small, after[0]
+
+    def restore(self, paths: Sequence[Path], settings: Settings, suffix: str, run: Run) -> Iterator[Step]:
+        """Restore photographs at full size, one after the other; one that fails does not keep the others.
+
+        Args:
+            paths: which.
+            settings: of the sliders.
+            suffix: of the files that are written.
+            run: by which it can be stopped.
+
+        Yields:
+            A step before each photograph, and one when it is done.
+
+        Raises:
+            Stopped: it was stopped; what is done stays.
+        """
+        for number, path in enumerate(paths):
+            begun = number / len(paths)
+            yield Step(f"Restoring {path.name} ({number + 1} of {len(paths)}) …", begun)
+            try:
+                text, file = self._restore(path, settings, suffix, run.check)
+                yield Step(f"{path.name}: {text}", (number + 1) / len(paths), file)
+            except FAILURES as error:
+                text = f"{path.name}: {told(error, path)}"
+                yield Step(text, (number + 1) / len(paths), failed=True)
+
+    def workflow(self, settings: Settings) -> Path:
+        """A file with a graph for ComfyUI that restores the photograph as the page does."""
+        opened = self.opened
+        assert opened is not None
+        matched = self.matched()
+        references = [(reference.name, person) for reference, person in matched.named] if matched.references else []
+        graph = workflow(
+            opened.path.name,
+            self.studio.detector,
+            [opened.found_as[face] for face in sorted(opened.chosen)],
+            references,
+            {opened.found_as[face]: person for face, person in matched.manual.items()},
+            settings,
+            FACES,
+        )
+        file = Path(self.folder.name) / f"{opened.path.stem}_workflow.json"
+        file.write_text(json.dumps(graph, indent=1))
+        return file
+
+    def stop(self) -> None:
+        """End the run that is on, where there is one."""
+        if self.run:
+            self.run.stop.set()
+
+    def close(self) -> None:
+        """Forget everything."""
+        self.stop()
+        self.folder.cleanup()
+
+    def _open(self, path: Path, photo: Photo) -> Opened:
+        pixels = photo.pixels
+        batch = pixels[None]
+        found = measure_faces(batch, self.studio.detect(batch))
+        faces = [replace(face, index=n) for n, face in enumerate(found)]
+        needy = {face.index for face in faces if face.quality and strength_for(damage(face.quality)) >= NEEDY}
+        height, width = pixels.shape[1:]
+        return Opened(
+            path,
+            (width, height),
+            _shrunk(pixels),
+            crop_faces(batch, faces),
+            tuple(face.index for face in found),
+            self._chosen.setdefault(path, needy),
+            tuple(Kept() for _ in faces),
+        )
+
+    def _all(self, numbers: list[int], settings: Settings, opened: Opened, progress: Progress | None = None) -> Tensor:
+        drawn = [self.drawn(number, settings, opened, progress).after for number in numbers]
+        return torch.stack(drawn) if drawn else opened.crops.pixels[:0]
+
+    def _restore(self, path: Path, settings: Settings, suffix: str, progress: Progress) -> tuple[str, Path | None]:
+        """One photograph from file to file: what to say, and where it is."""
+        progress()
+        photo = read_photo(path)
+        opened = self.opened if self.opened and self.opened.path == path else self._open(path, photo)
+        if not opened.faces:
+            return "no face was found, so there is nothing to restore.", None
+        numbers = sorted(opened.chosen)
+        if not numbers:
+            return "its faces are sharp, or none was chosen: left as it is.", None
+        restored = self._all(numbers, settings, opened, progress)
+        pixels, _ = paste_faces(
+            [photo.pixels], pick_crops(opened.crops, numbers), restored, in_place=True, progress=progress
+        )
+        file = self._free(f"{path.stem}_restored", suffix)
+        write_photo(file, replace(photo, pixels=pixels[0]))
+        some = f"{len(numbers)} of {len(opened.faces)} faces" if len(opened.faces) > 1 else "1 face"
+        return f"{some} restored.", file
+
+    def _free(self, stem: str, suffix: str) -> Path:
+        """A name that no other result has."""
+        names = [stem, *(f"{stem}_{n}" for n in range(2, 1000))]
+        return next(p for name in names if not (p := Path(self.folder.name) / f"{name}{suffix}").exists())
+
+
+def told(error: BaseException, path: Path) -> str:
+    """What an error says, without the folder that a visitor knows nothing of."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text.replace(f"{path}: ", "").replace(str(path), path.name)
+    return text[:1].upper() + text[1:]
+
+
+def _shrunk(pixels: Tensor) -> Tensor:
+    height, width = pixels.shape[1:]
+    scale = SHOWN / max(height, width)
+    if scale >= 1:
+        return pixels.clone()
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return F.interpolate(pixels[None], size, mode="bilinear", antialias=True, align_corners=False)[0]

@@ -1,0 +1,123 @@
+"""Refine Latent: what a damaged face only hints at, drawn towards what faces look like."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from comfy_api.latest import io
+
+from ..core.matching import labels_or_matches
+from ..core.records import FaceTokens, References
+from ..core.refine import STEPS, refine_tokens
+from ..core.refining import OWN_STEPS, Refinement, refined_faces
+from ..core.reports import refined_record
+from ..core.transfer import photographs_for
+from . import models
+from .progress import working
+from .references import matched_record, references_input
+from .sockets import OWN, TokensSocket, mask_of, schema
+
+SEEDS = 0xFFFFFFFFFFFFFFFF
+WHITE = 0.2  # standard deviation of the candidates' pixels (0 to 1) from which the map is white
+
+
+class RefineLatent(io.ComfyNode):
+    """Latents, drawn towards clean ones."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """See the class."""
+        return schema(
+            "RefineLatent",
+            ("CLR-Face", "identity guidance", "flow", "latent refinement"),
+            display_name="Refine Latent",
+            description="Draws what a damaged face only hints at towards what faces look like, and the person does.",
+            inputs=[
+                TokensSocket.Input("tokens", tooltip="From Encode Tokens, of the built-in restorer."),
+                references_input("Their photographs are read, and tell who a face should look like."),
+                io.Int.Input(
+                    "steps",
+                    default=OWN_STEPS,
+                    min=0,
+                    max=STEPS,
+                    tooltip="0 changes nothing. More steps are more thorough, and each takes as long again.",
+                ),
+                io.Float.Input(
+                    "identity",
+                    default=Refinement.identity,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How strongly the person steers, as the face itself and its references tell. 0 costs "
+                    "nothing; above, a step takes several times as long.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=Refinement.seed,
+                    min=0,
+                    max=SEEDS,
+                    control_after_generate=True,
+                    tooltip="Another seed is another guess at what is lost.",
+                ),
+                io.Int.Input(
+                    "candidates",
+                    default=Refinement.candidates,
+                    min=1,
+                    max=STEPS,
+                    tooltip="Above 1 so many are made of each face, and the one most like the person is taken; none "
+                    "where the face as it was is more so. Each takes as long again.",
+                ),
+            ],
+            outputs=[
+                TokensSocket.Output(display_name="tokens", tooltip="For Transfer Texture, Restore and Decode Tokens."),
+                io.Mask.Output(
+                    display_name="identity_mask", tooltip="White where the person may steer: it was learned."
+                ),
+                io.Mask.Output(
+                    display_name="invention_map",
+                    tooltip="Where several candidates differ, and so are invented; black with one candidate.",
+                ),
+                io.String.Output(display_name="report", tooltip="What was done with each face, and why not, as JSON."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        tokens: FaceTokens,
+        steps: int,
+        identity: float,
+        seed: int,
+        candidates: int,
+        references: References | None = None,
+    ) -> io.NodeOutput:
+        """See the class."""
+        records: list[dict[str, object]] = [{"image": face.image, "index": face.index} for face in tokens.crops.faces]
+        people = None
+        if references is not None:
+            matches = labels_or_matches(tokens.crops, references, models.get_embedder(references.embedder))
+            records = [matched_record(*pair) for pair in zip(tokens.crops.faces, matches, strict=True)]
+            people = photographs_for(tokens, references, [match.person for match in matches])
+        with working(tokens.restorer, len(tokens), f"refine {steps * candidates}") as progress:
+            reader = models.get_embedder("built-in") if steps else None
+            result = refine_tokens(tokens, steps, identity, seed, people, candidates, reader, progress)
+        outcome = refined_faces(result)
+        report = [record | refined_record(face) for record, face in zip(records, outcome, strict=True)]
+        spread = torch.zeros_like(result.mask) if result.spread is None else result.spread / WHITE
+        maps = [each.clamp(0, 1) if len(tokens) else torch.zeros(1, *each.shape[1:]) for each in (result.mask, spread)]
+        return io.NodeOutput(result.tokens, *map(mask_of, maps), json.dumps(report, indent=1))
+
+
+def refine_input() -> io.Input:
+    """How many steps, where the rest is left as it is. Optional: older graphs do not name it."""
+    return io.Int.Input(
+        "refine",
+        default=int(OWN),
+        min=int(OWN),
+        max=STEPS,
+        optional=True,
+        tooltip="Steps of refinement: they draw what the face only hints at towards what faces look like. 0 is off; "
+        "below 0 the restorer's own choice. More is slower. Refine Latent has more settings. "
+        "Only the built-in restorer can.",
+    )
