@@ -118,14 +118,10 @@ def attach_transfer(restorer: Restorer, network: ResemblanceNet, path: Path = TR
     Raises:
         OSError, ValueError: the file is damaged.
     """
-    state = _part(path, restorer)
-    if state is None:
-        return
-    like = next(network.parameters())
-    transfer = TransferNet()
-    transfer.load_state_dict(state)
-    transfer.eval().requires_grad_(False).to(like.device, like.dtype)
-    network.transfer = transfer.to(memory_format=torch.channels_last) if like.dtype == torch.bfloat16 else transfer
+    transfer = _part(path, restorer, network, lambda state: TransferNet())
+    if transfer is not None:
+        faster = network.embedding.dtype == torch.bfloat16
+        network.transfer = transfer.to(memory_format=torch.channels_last) if faster else transfer
 
 
 def attach_prior(restorer: Restorer, network: ResemblanceNet, path: Path = PRIOR) -> None:
@@ -134,22 +130,25 @@ def attach_prior(restorer: Restorer, network: ResemblanceNet, path: Path = PRIOR
     Raises:
         OSError, ValueError: the file is damaged.
     """
-    state = _part(path, restorer)
-    if state is None:
-        return
-    like = next(network.parameters())
-    prior = Prior(PriorConfig.from_state(state))
-    prior.load_state_dict(state)
-    network.prior = prior.eval().requires_grad_(False).to(like.device, like.dtype)
+    prior = _part(path, restorer, network, lambda state: Prior(PriorConfig.from_state(state)))
+    if prior is not None:
+        network.prior = prior
 
 
-def _part(path: Path, restorer: Restorer) -> dict[str, Tensor] | None:
-    """The tensors of a part, or None where there is no file, or where it was trained on another restorer."""
+def _part(
+    path: Path, restorer: Restorer, network: ResemblanceNet, build: Callable[[Mapping[str, Tensor]], nn.Module]
+) -> nn.Module | None:
+    """A part with its weights, beside the network; None without a file, or where another restorer was trained with it."""
     if not path.is_file():
         return None
     with safe_open(path, "pt") as file:
         trained_on = (file.metadata() or {}).get("restorer")
-    return read(path) if trained_on == restorer.fingerprint else None
+    if trained_on != restorer.fingerprint:
+        return None
+    state = read(path)
+    part = build(state)
+    part.load_state_dict(state)
+    return part.eval().requires_grad_(False).to(network.embedding.device, network.embedding.dtype)
 
 
 def _load_codeformer(

@@ -396,7 +396,7 @@ def ask(app, path, cookie=None):
 
 async def gradio_like(scope, receive, send):
     """Tells of one file, and would serve any."""
-    body = b'data: {"path": "/tmp/x/Anna \\u00e4.png"}' if "queue" in scope["path"] else b"content"
+    body = b'data: {"path": "/kept/Anna \\u00e4.png"}' if "queue" in scope["path"] else b"content"
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
 
@@ -406,7 +406,7 @@ def test_a_file_is_served_only_to_who_was_told_of_it():
     status, headers, _ = ask(app, "/gradio_api/queue/data")
     cookie = headers[b"set-cookie"].decode().split(";")[0]
     assert status == 200 and b"HttpOnly" in headers[b"set-cookie"]
-    file = "/gradio_api/file=/tmp/x/Anna ä.png"
+    file = "/gradio_api/file=/kept/Anna ä.png"
     assert ask(app, file, cookie)[0] == 200
     assert ask(app, file)[0] == 404
     assert ask(app, file, f"{visitors.COOKIE}={'x' * 32}")[0] == 404
