@@ -138,7 +138,7 @@ def attach_prior(restorer: Restorer, network: ResemblanceNet, path: Path = PRIOR
 def _part(
     path: Path, restorer: Restorer, network: ResemblanceNet, build: Callable[[Mapping[str, Tensor]], nn.Module]
 ) -> nn.Module | None:
-    """A part with its weights, beside the network; None without a file, or where another restorer was trained with it."""
+    """A part with its weights, beside the network; None without a file, or if trained with another restorer."""
     if not path.is_file():
         return None
     with safe_open(path, "pt") as file:
