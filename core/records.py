@@ -22,11 +22,13 @@ class FaceQuality:
         sharpness: 0 (nothing but blur) to 1 (fine texture), measured at the 512 px template.
         size: distance between the eyes [px of the photograph].
         noise: standard deviation of the noise, in the range 0 to 1 of pixel values.
+        damage: 0 (none) to 1 (as severe as it gets), whatever it comes from.
     """
 
     sharpness: float
     size: float
     noise: float
+    damage: float
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .detect import Detect
 from .geometry import TEMPLATE_SIZE
 from .identity import Embedder, load_embedder
 from .images import write_atomically
-from .measure import damage, measure_quality
+from .measure import measure_quality
 from .records import Face, Lookup, Person, References
 from .restorers import Restorer
 from .select import measure_faces
@@ -86,7 +86,7 @@ class _View:
 
     @property
     def damage(self) -> float:
-        return damage(self.face.quality) if self.face.quality else 1.0
+        return self.face.quality.damage if self.face.quality else 1.0
 
     @property
     def fault(self) -> str | None:
@@ -94,7 +94,7 @@ class _View:
         if self.side < SMALLEST:
             return f"its face is {self.side:.0f} px large; expected {SMALLEST} px or more"
         if self.damage > WORST:
-            return f"its face is too blurred or noisy (damage {self.damage:.2f}); expected {WORST} or less"
+            return f"its face is too damaged (damage {self.damage:.2f}); expected {WORST} or less"
         return None
 
 

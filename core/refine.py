@@ -22,7 +22,7 @@ from .batches import batch_size, in_batches
 from .crop import maps_into_crops, template_view
 from .identity import BuiltinEmbedder
 from .lookup import look_up
-from .measure import damage, measure_quality
+from .measure import measure_quality
 from .models.prior import NOISE, Prior, given_at
 from .models.restorer import ResemblanceNet
 from .models.transfer import TransferGuide
@@ -199,7 +199,7 @@ def identity_target(tokens: FaceTokens, own: Tensor, people: Sequence[Person | N
     measured = [face.quality for face in faces]
     if None in measured:
         measured = list(measure_quality(tokens.crops))
-    kept = [max(1 - damage(quality), LEAST_TRUST) for quality in measured if quality]
+    kept = [max(1 - quality.damage, LEAST_TRUST) for quality in measured if quality]
     target = own * own.new_tensor(kept)[:, None]
     transfer = getattr(tokens.restorer.network, "transfer", None)
     for n, person in enumerate(people or ()):

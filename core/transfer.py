@@ -13,7 +13,7 @@ from .borrow import borrow
 from .crop import aligned_crops, maps_into_crops, pick_crops, template_masks, template_view
 from .identity import Embedder, load_embedder
 from .matching import check_names
-from .measure import damage, luma, measure_quality
+from .measure import luma, measure_quality
 from .preview import COLOURS
 from .records import Crops, FaceQuality, FaceTokens, Person, References
 from .references import Refusal, check_restorer
@@ -162,14 +162,14 @@ def _fit(
 
 def _usable(face: Crops, person: Person, qualities: Sequence[FaceQuality]) -> tuple[list[int], tuple[Refusal, ...]]:
     """Which of a person's photographs are good for a face, and why the others are not."""
-    own = damage(face.faces[0].quality or measure_quality(face)[0])
+    own = (face.faces[0].quality or measure_quality(face)[0]).damage
     different = (template_view(face).to(person.faces) - person.faces).abs().mean((1, 2, 3)) > SAME_PICTURE
     rows, unused = [], []
     for row, (source, quality) in enumerate(zip(person.sources, qualities, strict=True)):
         if not different[row]:
             unused.append((source, "it is the very picture that is to be restored"))
-        elif damage(quality) > max(GOOD, own):
-            unused.append((source, f"it is more damaged ({damage(quality):.2f}) than the face itself ({own:.2f})"))
+        elif quality.damage > max(GOOD, own):
+            unused.append((source, f"it is more damaged ({quality.damage:.2f}) than the face itself ({own:.2f})"))
         else:
             rows.append(row)
     return rows, tuple(unused)

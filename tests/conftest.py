@@ -14,6 +14,14 @@ def assets() -> Path:
     return Path(root)
 
 
+@pytest.fixture
+def patterns(monkeypatch) -> None:
+    """Photographs are of :mod:`people`: measured by their texture."""
+    import people
+
+    monkeypatch.setattr("resemblance.core.measure.damage_of", people.plain_damage)
+
+
 @pytest.fixture(scope="session")
 def tiny_codeformer():
     """A CodeFormer of the real structure and size of picture, but thin and shallow, with random weights."""

@@ -375,7 +375,7 @@ def test_faces_are_numbered_and_listed(tmp_path, fakes, capsys):
 
 
 @pytest.fixture
-def people(monkeypatch):
+def people(monkeypatch, patterns):
     """A restorer that reads references, people told apart by colour, and a face in the corner of every photograph."""
     restorers = []
 
@@ -516,7 +516,7 @@ def test_whole_face_restorers_go_on_without_references(tmp_path, fakes, capsys):
         (("--reference", "missing"), "missing: no such file"),
         (("--reference", "empty"), "neither the folder nor those in it hold pictures"),
         (("--reference", "notes.txt"), "no picture's"),
-        (("--reference", "poor.png"), "None of the references can be used (poor.png: its face is too blurred"),
+        (("--reference", "poor.png"), "None of the references can be used (poor.png: its face is too damaged"),
         (("--reference", "notes.safetensors"), "holds no references"),
     ],
 )

@@ -73,7 +73,8 @@ def test_the_shares_add_up_and_rungs_stand_on_rungs_below_them(plan):
     top = RUNGS[-1]
     whole = Ladder(plan)
     below = {r.name for r in RUNGS if whole._stands_on(top, r)}
-    assert below == {r.name for r in RUNGS if r.trains} - {top.name}
+    # How damaged a face is decides how much of the restored one is shown, and nothing is trained on that.
+    assert below == {r.name for r in RUNGS if r.trains} - {top.name, "damage"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -1,12 +1,15 @@
-from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from resemblance.core.crop import crop_faces
+from resemblance.core.detect import detect_faces
 from resemblance.core.geometry import TEMPLATE, scaling, transform
-from resemblance.core.measure import blur_level, damage, measure_quality, noise_levels, smooth
+from resemblance.core.images import read_photo
+from resemblance.core.measure import blur_level, damage_of, measure_quality, noise_levels, smooth
+from resemblance.core.pipeline import SHARP
 from resemblance.core.records import Face, FaceQuality
 
 cv2 = pytest.importorskip("cv2")
@@ -36,6 +39,12 @@ def leaves(size: int = 512, seed: int = 0) -> np.ndarray:
 
 
 ALIGNED = tuple(map(tuple, TEMPLATE))
+
+
+@pytest.fixture(scope="module")
+def portrait() -> torch.Tensor:
+    photo = read_photo(Path(__file__).parents[1] / "nodes" / "examples" / "woman_truth.jpg").pixels[None]
+    return crop_faces(photo, detect_faces(photo, backend="builtin")).pixels[0]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])
@@ -106,7 +115,7 @@ def test_astronaut():
     assert blurred.sharpness < clean.sharpness - 0.2
     noisy = quality(image + np.random.default_rng(0).standard_normal(image.shape).astype(np.float32) * 0.08 * 255)
     assert noisy.noise > clean.noise + 0.04
-    assert damage(blurred) > damage(clean) and damage(noisy) > damage(clean)
+    assert blurred.damage > clean.damage and noisy.damage > clean.damage
 
 
 def test_margin_and_size_of_the_crop_change_little():
@@ -122,13 +131,33 @@ def test_margin_and_size_of_the_crop_change_little():
 def test_nothing_to_see():
     for value in (0.0, 128.0, 255.0):
         found = quality(np.full((512, 512, 3), value, np.float32), ALIGNED)
-        assert found.sharpness == 0 and found.noise == 0 and damage(found) == 1
+        assert found.sharpness == 0 and found.noise == 0 and found.damage == 1
     assert measure_quality(crop_faces([torch.zeros(3, 50, 50)], [])) == []
 
 
-def test_damage_runs_from_nothing_to_all():
-    perfect = FaceQuality(sharpness=1.0, size=100, noise=0.0)
-    assert damage(perfect) == 0
-    assert damage(replace(perfect, sharpness=0.0)) == 1 and damage(replace(perfect, noise=0.2)) == 1
-    assert 0 < damage(replace(perfect, noise=0.02)) < damage(replace(perfect, noise=0.05)) < 1
-    assert 0 < damage(replace(perfect, sharpness=0.7)) < damage(replace(perfect, sharpness=0.4)) < 1
+def test_damage_of_a_batch_is_that_of_each_face():
+    faces = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(0))
+    faces[1] = torch.nn.functional.avg_pool2d(faces[1:], 9, 1, 4)[0]
+    both = damage_of(faces)
+    assert both == pytest.approx([damage_of(faces[:1])[0], damage_of(faces[1:])[0]], abs=1e-5)
+    assert all(0 <= value <= 1 for value in both)
+    assert damage_of(faces[:0]) == []
+
+
+def test_every_kind_of_damage_counts(portrait):
+    """Above where the product begins to touch a face; the undamaged one lies below."""
+    clean = (portrait.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    rng = np.random.default_rng(0)
+    _, data = cv2.imencode(".jpg", clean[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 10])
+    small = cv2.resize(clean, (64, 64), interpolation=cv2.INTER_AREA)
+    spoilt = {
+        "compressed": np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1],
+        "noisy": clean + 25 * rng.standard_normal(clean.shape),
+        "blurred": cv2.GaussianBlur(clean, (0, 0), 3),
+        "small": cv2.resize(small, (512, 512), interpolation=cv2.INTER_NEAREST),
+    }
+    (undamaged,) = damage_of(portrait[None])
+    assert undamaged < SHARP
+    found = {name: damage_of(as_photo(picture)[None])[0] for name, picture in spoilt.items()}
+    assert min(found.values()) > 2 * SHARP, found
+    assert found["small"] > found["compressed"]

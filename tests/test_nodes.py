@@ -917,7 +917,7 @@ def test_faces_are_selected_by_number_order_and_size(run, photos):
     sharp = (0.9, 0.2, 0.5, 0.5, 0.5)
     given = PhotoFaces(
         tuple(
-            replace(face, box=(face.box[0], 30.0, face.box[0] + side, 40.0), quality=FaceQuality(s, 20.0, 0.0))
+            replace(face, box=(face.box[0], 30.0, face.box[0] + side, 40.0), quality=FaceQuality(s, 20.0, 0.0, 0.0))
             for face, side, s in zip(faces.faces, sides, sharp, strict=True)
         ),
         faces.photos,

@@ -19,7 +19,7 @@ def restorer():
 
 
 @pytest.fixture
-def scenes():
+def scenes(patterns):
     return Scenes()
 
 
@@ -64,7 +64,7 @@ def test_no_face_and_small_and_blurred_faces_are_refused(encode, scenes, caplog)
     why = reasons(found)
     assert "no face" in why["empty"]
     assert "60 px" in why["small"] and "64 px" in why["small"]
-    assert "blurred" in why["blurred"] and "0.8" in why["blurred"]
+    assert "damaged" in why["blurred"] and "0.8" in why["blurred"]
     assert all(source in caplog.text for source in ("empty", "small", "blurred"))
 
 

@@ -1,5 +1,7 @@
 """The shipped network: its weights by cause, its equations by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from resemblance.core.models.restorer import ControlledTransform, ResemblanceNet, RestorerConfig
@@ -121,3 +123,26 @@ def test_faces_of_a_batch_do_not_touch_each_other(net, faces):
     both = net.decode(content, words(net, net.predict(content)), skips)
     content, skips = net.encode(faces[1:])
     assert torch.allclose(both[1:], net.decode(content, words(net, net.predict(content)), skips), atol=1e-5)
+
+
+def test_grain_is_the_same_for_all_faces_and_another_for_each_in_training(net):
+    grain = net.decoder.grains[0]
+    flat = torch.zeros(2, 16, 8, 8)
+    with torch.no_grad():
+        drawn = grain(flat)
+        assert torch.equal(drawn, grain(flat)) and torch.equal(drawn[0], drawn[1])
+        assert drawn[0, 0].std() > 0
+        learning = grain.train()(flat)
+    assert not torch.equal(learning[0], learning[1])
+    torch.testing.assert_close(learning[0, 0] / grain.strength[0], learning[0, 1] / grain.strength[1])
+
+
+def test_weights_without_grain_still_load(faces):
+    plain = ResemblanceNet(replace(TINY, grain=False)).eval()
+    config = RestorerConfig.from_state(plain.state_dict())
+    assert config == replace(TINY, grain=False)
+    other = ResemblanceNet(config).eval()
+    other.load_state_dict(plain.state_dict())
+    content, skips = plain.encode(faces)
+    code = words(plain, plain.predict(content))
+    assert torch.equal(other.decode(content, code, skips), plain.decode(content, code, skips))

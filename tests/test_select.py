@@ -6,7 +6,7 @@ from resemblance.core.select import Choice, measure_faces, parse_indices, select
 
 
 def face(image: int, index: int, side: float, sharpness: float | None = None) -> Face:
-    quality = None if sharpness is None else FaceQuality(sharpness, side / 3, 0.0)
+    quality = None if sharpness is None else FaceQuality(sharpness, side / 3, 0.0, 0.0)
     left = 300.0 - 100 * index
     return Face(image, index, (left, 10.0, left + side / 2, 10.0 + side), 0.5 + 0.1 * index, ((0.0, 0.0),) * 5, quality)
 

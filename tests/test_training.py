@@ -226,3 +226,13 @@ def test_export_keeps_names_and_says_what_it_was_trained_on(tmp_path):
         assert set(file.keys()) == set(net.state_dict())
         assert file.get_tensor("embedding").dtype == torch.float16
         assert file.metadata()["tokenizer"] == "0123456789abcdef"
+
+
+def test_what_comes_again_in_every_cell_is_found_and_what_does_not_is_not():
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8, generator=generator), (128, 128), mode="bilinear")
+    grid = smooth + 0.05 * torch.randn(1, 3, 16, 16, generator=generator).tile(8, 8)
+    grain = smooth + 0.05 * torch.randn(1, 3, 128, 128, generator=generator)
+    assert restoration.repeated(grid).shape == (1, 2, 2)
+    assert restoration.lattice_loss(grid, smooth) > 3 * restoration.lattice_loss(grain, smooth)
+    assert restoration.lattice_loss(grid, grid) == 0 == restoration.lattice_loss(smooth, grid)

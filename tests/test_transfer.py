@@ -17,7 +17,7 @@ def restorer():
 
 
 @pytest.fixture
-def scenes():
+def scenes(patterns):
     return Scenes()
 
 

@@ -54,6 +54,7 @@ class RestorerConfig:
         codes: number of code words.
         dim, layers, heads: of the transformer that predicts codes from 2x2 patches of the latent.
         size: side of the faces [px].
+        grain: whether the decoder has noise to draw texture from.
     """
 
     widths: tuple[int, int, int] = (32, 64, 128)
@@ -65,6 +66,7 @@ class RestorerConfig:
     layers: int = 6
     heads: int = 8
     size: int = 512
+    grain: bool = True
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> RestorerConfig:
@@ -88,6 +90,7 @@ class RestorerConfig:
             layers=count("transformer.layers"),
             heads=dim // 32,
             size=size,
+            grain="decoder.grains.0.strength" in state,
         )
 
 
@@ -200,6 +203,27 @@ class ControlledTransform(nn.Module):
         return decoded + w * (decoded * scale + shift)
 
 
+class Grain(nn.Module):
+    """Noise, of a strength learned for each channel.
+
+    Where damage leaves the codes flat, convolutions alone can draw nothing but the same texture in every cell of the
+    latent's grid; with noise to draw it from they need not (the idea is StyleGAN's: Karras et al., CVPR 2019). In
+    training each face has noise of its own, else all have the same, so that a face depends on its tokens alone.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(0.02 * torch.randn(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N,C,h,w) to the same."""
+        if self.training:
+            noise = torch.randn_like(x[:, :1])
+        else:
+            noise = torch.randn(x.shape[2:], generator=torch.Generator().manual_seed(0)).to(x)
+        return x + self.strength * noise
+
+
 class Decoder(nn.Module):
     """Latent to face (N,3,H,W) in [-1,1] and mask logits (N,1,H,W)."""
 
@@ -216,6 +240,7 @@ class Decoder(nn.Module):
         self.ups = nn.ModuleList(
             [nn.Conv2d(coarse, 4 * middle, 3, padding=1), nn.Conv2d(middle, 4 * fine, 3, padding=1)]
         )
+        self.grains = nn.ModuleList(Grain(w) if config.grain else nn.Identity() for w in (*widths, 16))
         # Two steps of pixel shuffle with a convolution between: one step of four invites a texture of its grid.
         self.tail1 = nn.Conv2d(fine, 64, 3, padding=1)
         self.tail2 = nn.Conv2d(16, 16, 3, padding=1)
@@ -241,6 +266,7 @@ class Decoder(nn.Module):
                 x = transform(x, skips[-1 - i].to(x.dtype), w)
             if guide:
                 x = guide.fuse(i, x)
+            x = self.grains[i](x)
             for block in after:
                 x = block(x)
             if i < len(self.ups):
@@ -248,7 +274,7 @@ class Decoder(nn.Module):
             if progress:
                 progress()
         y = F.pixel_shuffle(self.tail1(F.relu(x)), 2)
-        y = F.pixel_shuffle(self.tail2(F.relu(y)), 2)
+        y = F.pixel_shuffle(self.tail2(F.relu(self.grains[-1](y))), 2)
         return y[:, :3], y[:, 3:], x
 
 

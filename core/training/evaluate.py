@@ -27,7 +27,7 @@ from torch import Tensor
 from ..crop import aligned_crops
 from ..guidance import Guidance
 from ..identity import Embedder
-from ..measure import damage, measure_quality
+from ..measure import measure_quality
 from ..pipeline import RestoreOptions, restore_crops, strength_for
 from ..records import References
 from ..refining import Refinement
@@ -92,7 +92,7 @@ def classical_filters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
 def strengths(damaged: Tensor) -> Tensor:
     """How much of the restored face the product blends in, (N,1,1,1), for faces that fill the template."""
     measured = measure_quality(aligned_crops(damaged))
-    return torch.tensor([strength_for(damage(quality)) for quality in measured]).view(-1, 1, 1, 1)
+    return torch.tensor([strength_for(quality.damage) for quality in measured]).view(-1, 1, 1, 1)
 
 
 class Evaluation:

@@ -27,6 +27,7 @@ from typing import Any
 import torch
 
 from ..identity import WEIGHTS
+from ..measure import WEIGHTS as DAMAGE
 from ..restorers import BUILTIN, PRIOR, TRANSFER
 from . import gates
 from .data import HELD_OUT
@@ -81,10 +82,10 @@ PEOPLE = ("--count", "{count}")
 RUNGS = (
     Rung("faces", "faces", 0.03, PEOPLE, trains=False),
     Rung("photographs", "photographs", 0.02, ("--data", "{data}"), trains=False),
-    Rung("people", "people", 0.08, PEOPLE, trains=False),
+    Rung("people", "people", 0.07, PEOPLE, trains=False),
     Rung("landmarks", "landmarks", 0.02, trains=False),
     Rung("tokenizer", "tokenizer", 0.09, (), gates.tokenizer, "tokenizer.pt", on_gpu=("--generate", "--batch", "32")),
-    Rung("codes", "codes", 0.07, (), gates.codes, "codes.pt", ("tokenizer",), on_gpu=("--generate", "--batch", "32")),
+    Rung("codes", "codes", 0.06, (), gates.codes, "codes.pt", ("tokenizer",), on_gpu=("--generate", "--batch", "32")),
     Rung(
         "restoration",
         "restoration",
@@ -95,7 +96,8 @@ RUNGS = (
         ("codes",),
         on_gpu=("--generate", "--batch", "16"),
     ),
-    Rung("embedding", "embedding", 0.12, _into(WEIGHTS), gates.embedding, "embedding.pt", on_gpu=("--batch", "128")),
+    Rung("damage", "damage", 0.03, _into(DAMAGE), gates.damage, "damage.pt", on_gpu=("--batch", "64")),
+    Rung("embedding", "embedding", 0.11, _into(WEIGHTS), gates.embedding, "embedding.pt", on_gpu=("--batch", "128")),
     Rung("flow", "flow", 0.04, (), gates.flow, "flow.pt", ("restoration",), on_gpu=("--batch", "32")),
     Rung(
         "references-right",

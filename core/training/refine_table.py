@@ -68,23 +68,24 @@ class RefineTable:
         """{(reference, row): numbers} and pictures {row: (1,3,512,512)} of one face."""
         blind = encode_tokens(aligned_crops(damaged), self.restorer)
         own = list(self.references.identity(damaged))
-        given, _ = self.restorer.transfer(blind, [person], 1.0, own)
         rows: dict[tuple[str, str], Scores] = {("none", "degraded"): self.judge(damaged, truth)}
         pictures = {}
 
         def add(reference: str, row: str, tokens: FaceTokens) -> None:
+            if reference == "right":  # as the product does: refined first, transferred then
+                tokens, _ = self.restorer.transfer(tokens, [person], 1.0, own)
             drawn = self.restorer.decode(tokens)
             rows[reference, row] = self.judge(drawn, truth)
             pictures[f"{reference}, {row}"] = drawn
 
         reader = self.references.embedder
-        for reference, tokens, whose in (("none", blind, None), ("right", given, [person])):
+        for reference, whose in (("none", None), ("right", [person])):
             for steps, identity in self.settings:
-                refined = refine_tokens(tokens, steps, identity, people=whose, reader=reader)
+                refined = refine_tokens(blind, steps, identity, people=whose, reader=reader)
                 add(reference, f"{steps} steps" + f", identity {identity:g}" * (identity > 0), refined.tokens)
             if candidates > 1:
                 # The row of as many steps is the random pick: it starts with the noise of the first candidate.
-                best = refine_tokens(tokens, PICKED, people=whose, candidates=candidates, reader=reader)
+                best = refine_tokens(blind, PICKED, people=whose, candidates=candidates, reader=reader)
                 add(reference, f"{PICKED} steps, best of {candidates}", best.tokens)
         return rows, pictures
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,7 +40,9 @@ CROP = 256
 CROPS_PER_FACE = 4  # squares of 256 px cost a quarter of a face
 REFINED = 0.1  # of the batches
 SPREAD = "n (y x) c -> n c y x"
-PIXEL, PERCEIVED, IDENTITY, CODES, GATE = 1.0, 1.0, 0.7, 0.3, 0.2
+PIXEL, PERCEIVED, IDENTITY, CODES, GATE, LATTICE = 1.0, 1.0, 0.7, 0.3, 0.2, 5.0
+CELL = 16  # side of a cell of the latent's grid [px]
+WINDOW = 4  # cells, in which a texture that repeats is looked for
 
 
 def fingerprint(tokenizer: nn.Module) -> str:
@@ -63,17 +65,21 @@ def export(net: nn.Module, path: Path, tokenizer: str) -> None:
 
 
 def grown(state: dict[str, Tensor]) -> ResemblanceNet:
-    """The network of today's depth with the weights of one that may have had fewer ResBlocks: new ones do nothing yet.
+    """Today's network with the weights of one that may have had fewer ResBlocks and no grain: both do nothing much yet.
 
     Raises:
-        ValueError: more is missing than ResBlocks.
+        ValueError: more is missing than these.
     """
     net = ResemblanceNet()
     found = net.load_state_dict(state, strict=False)
-    blocks = re.compile(r"(encoder\.level2|decoder\.levels\.\d)\.\d+\.conv[12]\.(weight|bias)")
-    other = [key for key in found.missing_keys if not blocks.fullmatch(key)] + found.unexpected_keys
+    new = re.compile(
+        r"(encoder\.level2|decoder\.levels\.\d)\.\d+\.conv[12]\.(weight|bias)|decoder\.grains\.\d\.strength"
+    )
+    other = [key for key in found.missing_keys if not new.fullmatch(key)] + found.unexpected_keys
     if other:
-        raise ValueError(f"Checkpoint and network differ in {', '.join(other[:3])}; expected ResBlocks at most.")
+        raise ValueError(
+            f"Checkpoint and network differ in {', '.join(other[:3])}; expected ResBlocks and grain at most."
+        )
     return net
 
 
@@ -89,6 +95,36 @@ def pixel_loss(y: Tensor, clean: Tensor, sharp: Tensor) -> Tensor:
         F.avg_pool2d(y, 4), F.avg_pool2d(clean, 4)
     )
     return loss + F.l1_loss(y[sharp], clean[sharp]) if sharp.any() else loss
+
+
+def repeated(faces: Tensor) -> Tensor:
+    """How strong a texture is that comes again in every cell of the latent's grid: (N,Y,X) for windows of 4x4 cells.
+
+    Args:
+        faces: (N,3,H,W) whose first row and column begin a cell.
+
+    Returns:
+        Root mean square of the detail finer than 10 px and coarser than 2, averaged over the window's cells.
+    """
+    half = F.avg_pool2d(faces, 2)
+    fine = half - F.avg_pool2d(half, 5, 1, 2, count_include_pad=False)
+    side = WINDOW * CELL // 2
+    height, width = (n // side * side for n in half.shape[2:])
+    cell = reduce(
+        fine[..., :height, :width].float(),
+        "n c (y a p) (x b q) -> n y x c p q",
+        "mean",
+        a=WINDOW,
+        b=WINDOW,
+        p=CELL // 2,
+        q=CELL // 2,
+    )
+    return (cell.square().mean((3, 4, 5)) + 1e-8).sqrt()
+
+
+def lattice_loss(y: Tensor, clean: Tensor) -> Tensor:
+    """How much more than the truth a face repeats itself from cell to cell; nothing where it repeats less."""
+    return F.relu(repeated(y) - repeated(clean)).mean()
 
 
 def shifted(rng: np.random.Generator, *pictures: Tensor) -> list[Tensor]:
@@ -126,7 +162,7 @@ class BlindLoss:
         if choice.random() < REFINED:
             h = torch.lerp(h, target.to(h), float(choice.uniform(0, 0.7)))
             words = rearrange(net.embedding[net.predict(h, batch.origin).argmax(-1)], SPREAD, y=h.shape[2])
-        elif choice.random() < 0.25:
+        elif choice.random() < 0.5:
             words = rearrange(net.embedding[logits.argmax(-1)], SPREAD, y=h.shape[2])
         draw = choice.random()
         content = 0.0 if draw < 0.1 else float(choice.random()) if draw < 0.2 else 1.0
@@ -134,15 +170,17 @@ class BlindLoss:
         wanted = gate_target(h.float(), words, target.float()).detach()
         gate = F.mse_loss(torch.sigmoid(net.gate_logits(h, words).float()), wanted)
         pixel = pixel_loss(y, clean, sharp)
+        lattice = lattice_loss(y, clean)
         whole = y.shape[-1] == net.config.size
         shown, truth = y.clamp(0, 1), clean
         if whole:
             shown, truth = F.avg_pool2d(shown, 2), F.avg_pool2d(truth, 2)
         perceived = self.perceptual(*shifted(choice, shown, truth)).mean()
-        value = PIXEL * pixel + PERCEIVED * perceived + CODES * code_value + GATE * gate
+        value = PIXEL * pixel + PERCEIVED * perceived + CODES * code_value + GATE * gate + LATTICE * lattice
         kind = "whole" if whole else "crop"
         # Every other batch: twice, so that the log's mean is true.
         numbers |= {f"pixel_{kind}": 2 * pixel.item(), f"lpips_{kind}": 2 * perceived.item(), "gate": gate.item()}
+        numbers["lattice"] = 255 * lattice.item()
         if whole:
             with torch.no_grad():
                 wanted_identity = self.recognizer(truth)
@@ -156,12 +194,21 @@ def main() -> None:
     """Train the restorer and write its weights."""
     parser = arguments(__doc__.splitlines()[0], minutes=45, lr=4e-4, generate=True)
     parser.add_argument("--start", type=Path, help="checkpoint to begin with (default: WORK/codes.pt)")
+    parser.add_argument(
+        "--freeze",
+        nargs="+",
+        default=[],
+        choices=("encoder", "transformer", "gate"),
+        help="parts that do not learn: with its encoder as it was, a prior still fits the restorer",
+    )
     parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
     options = parser.parse_args()
     start(options)
     tokenizer = load_tokenizer(options.work, options.device)
     net = grown(read_average(options.start or options.work / "codes.pt"))
     net.embedding.requires_grad_(False)
+    for part in options.freeze:
+        getattr(net, part).requires_grad_(False)
     stage = Stage("restoration", net.to(options.device).to(memory_format=torch.channels_last), options)
     judged = BlindLoss(net, tokenizer, options, stage.step)
     pool = FacePool(options.work)

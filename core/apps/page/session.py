@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from ...crop import crop_faces, pick_crops
 from ...geometry import compose, scaling
 from ...images import Photo, read_photo, write_photo
-from ...measure import damage
 from ...paste import paste_faces
 from ...pipeline import strength_for
 from ...records import Crops, Face, References
@@ -284,7 +283,7 @@ class Session:
         batch = pixels[None]
         found = measure_faces(batch, self.studio.detect(batch))
         faces = [replace(face, index=n) for n, face in enumerate(found)]
-        needy = {face.index for face in faces if face.quality and strength_for(damage(face.quality)) >= NEEDY}
+        needy = {face.index for face in faces if face.quality and strength_for(face.quality.damage) >= NEEDY}
         height, width = pixels.shape[1:]
         return Opened(
             path,

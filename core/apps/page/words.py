@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ...measure import damage
+from ...pipeline import SHARP
 from ...preview import COLOURS
 from .faces import Drawn
 from .people import Matched, Reference, Verdict
@@ -55,9 +55,9 @@ def found(opened: Opened) -> tuple[str, str]:
 def label(opened: Opened, face: int) -> str:
     """What a face is called where it can be chosen."""
     quality = opened.faces[face].quality
-    lost = damage(quality) if quality else 1.0
+    lost = quality.damage if quality else 1.0
     how = (
-        "badly damaged" if lost > 0.8 else "damaged" if lost > 0.45 else "slightly damaged" if lost > 0.15 else "sharp"
+        "badly damaged" if lost > 0.8 else "damaged" if lost > 0.35 else "slightly damaged" if lost > SHARP else "sharp"
     )
     return f"Face {face + 1} – {how}"
 
