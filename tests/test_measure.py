@@ -161,3 +161,12 @@ def test_every_kind_of_damage_counts(portrait):
     found = {name: damage_of(as_photo(picture)[None])[0] for name, picture in spoilt.items()}
     assert min(found.values()) > 2 * SHARP, found
     assert found["small"] > found["compressed"]
+
+
+def test_noise_counts_where_the_network_takes_it_for_texture(monkeypatch):
+    monkeypatch.setattr("resemblance.core.measure.damage_of", lambda faces: [0.0] * len(faces))
+    grain = np.random.default_rng(0).standard_normal((512, 512, 3)).astype(np.float32)
+    image = cv2.GaussianBlur(leaves(), (0, 0), 1)
+    found = [quality(image + level * 255 * grain, ALIGNED) for level in (0.0, 0.05, 0.2)]
+    assert found[0].damage == 0 and found[2].damage == 1
+    assert found[1].damage == pytest.approx(0.5, abs=0.1)

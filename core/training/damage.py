@@ -1,7 +1,8 @@
 """The damage network: learns what LPIPS says of a damaged face beside the clean one, from the damaged one alone.
 
-A sixth of the faces is undamaged, a quarter was only compressed, a twelfth only noisy; the others are damaged as for
-restoration. At the end a table shows what it says of people it was not trained on.
+A sixth of the faces is undamaged, a fifth was only compressed, a twelfth only noisy, a sixth is worn; the others are
+damaged as for restoration. Portraits of members are left out: many are worn, and all would count as undamaged. At the
+end a table shows what it says of people it was not trained on.
 
     python -m resemblance.core.training.damage --work WORK --minutes 20 --export core/weights/damage.safetensors
 """
@@ -25,10 +26,11 @@ from .degradation import damage, degrade
 from .judges import lpips
 from .loop import Stage, arguments, start
 from .tables import people
+from .wear import PRINTS, wear
 
 log = logging.getLogger(__name__)
 
-CLEAN, COMPRESSED, NOISY = 0.16, 0.42, 0.5  # where a draw from 0 to 1 is below: what is done to the face
+CLEAN, COMPRESSED, NOISY, WORN = 0.16, 0.36, 0.44, 0.6  # where a draw from 0 to 1 is below: what is done to the face
 SEVERITY_SHARES = {"light": 0.45, "moderate": 0.4, "severe": 0.15}  # severe damage is seen by anyone
 Spoil = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -53,6 +55,8 @@ def spoilt(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return compressed(face, int(rng.integers(3, 96)))
     if draw < NOISY:
         return noisy(face, rng.uniform(1, 50), rng)
+    if draw < WORN:
+        return wear(face, PRINTS, rng)
     return damage(face, str(rng.choice(list(SEVERITY_SHARES), p=list(SEVERITY_SHARES.values()))), rng)
 
 
@@ -60,7 +64,7 @@ def drawn(pool: FacePool, rng: np.random.Generator, count: int) -> Batch:
     """`count` faces that are truth at full size, beside what :func:`spoilt` made of them."""
     clean: list[np.ndarray] = []
     while len(clean) < count:
-        face, sharp = pool.draw(rng, sharp_only=False)
+        face, sharp = pool.draw(rng, sharp_only=True)
         if sharp:
             clean.append(face)
     spoiled = [spoilt(face, rng) for face in clean]
@@ -73,6 +77,7 @@ SPOILS: dict[str, Spoil] = {
     "JPEG 30": lambda face, rng: compressed(face, 30),
     "JPEG 10": lambda face, rng: compressed(face, 10),
     "noise 10": lambda face, rng: noisy(face, 10, rng),
+    "worn print": lambda face, rng: wear(face, PRINTS, rng),
     "light": lambda face, rng: degrade(face, "light", rng),
     "moderate": lambda face, rng: degrade(face, "moderate", rng),
     "severe": lambda face, rng: degrade(face, "severe", rng),
