@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,7 +23,7 @@ from ..models.damage import DamageNet
 from .data import Batch, FacePool, prefetch, to_tensor
 from .degradation import damage, degrade
 from .judges import lpips
-from .loop import Stage, arguments, start
+from .loop import Stage, arguments, start, write_weights
 from .tables import people
 from .wear import PRINTS, wear
 
@@ -110,14 +109,6 @@ def table(found: dict[str, tuple[Tensor, Tensor]]) -> str:
     return "\n".join(rows)
 
 
-def export(net: nn.Module, path: Path) -> None:
-    """Write the network in half precision."""
-    tensors = {key: tensor.detach().half().cpu().contiguous() for key, tensor in net.state_dict().items()}
-    fresh = path.with_suffix(".tmp")
-    save_file(tensors, fresh, {"architecture": "resemblance-damage", "licence": "see MODEL_CARD.md"})
-    fresh.replace(path)
-
-
 def main() -> None:
     """Train the damage network, write its weights, and show what it says of the even half of London's people."""
     parser = arguments(__doc__.splitlines()[0], minutes=20, lr=2e-3)
@@ -139,7 +130,7 @@ def main() -> None:
 
     stage.run(prefetch(lambda rng, i: drawn(pool, rng, options.batch), options.seed + 12, stage.step), loss)
     if options.export:
-        export(stage.average, options.export)
+        write_weights(stage.average, options.export, "resemblance-damage")
         log.info("wrote %s", options.export)
     found = differences(stage.average.cpu(), perceived.cpu(), people(options.work, "even")[0])
     log.info("London's validation people, even half:\n%s", table(found))

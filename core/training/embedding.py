@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,7 +25,7 @@ from .data import HELD_OUT, PHOTOGRAPHS, prefetch, to_tensor
 from .degradation import age, degrade
 from .faces import open_faces
 from .judges import Recognizer
-from .loop import Stage, arguments, start
+from .loop import Stage, arguments, start, write_weights
 from .photographs import read_portraits
 
 log = logging.getLogger(__name__)
@@ -133,10 +132,7 @@ class Bank:
 
 def export(student: Student, path: Path) -> None:
     """Write the network alone, batch normalisation folded in, in half precision."""
-    tensors = {key: t.detach().half().cpu().contiguous() for key, t in fold(student.net).state_dict().items()}
-    fresh = path.with_suffix(".tmp")
-    save_file(tensors, fresh, {"architecture": "resemblance-embedding", "licence": "see MODEL_CARD.md"})
-    fresh.replace(path)
+    write_weights(fold(student.net), path, "resemblance-embedding")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..restorers import BUILTIN
@@ -200,6 +201,21 @@ def start(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
+
+
+def write_weights(net: nn.Module, path: Path, architecture: str, **belongs: str) -> None:
+    """Write a network as it ships: in half precision, whole or not at all.
+
+    Args:
+        net: the network.
+        path: a safetensors file.
+        architecture: what it is.
+        belongs: what it was trained with.
+    """
+    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    fresh = path.with_suffix(".tmp")
+    save_file(tensors, fresh, {"architecture": architecture, **belongs, "licence": "see MODEL_CARD.md"})
+    fresh.replace(path)
 
 
 def read_average(checkpoint: Path) -> dict[str, Tensor]:

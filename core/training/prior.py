@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,7 +22,7 @@ from ..restorers import BUILTIN, load_restorer
 from .data import prefetch
 from .flow import frozen_restorer
 from .latents import Latents, open_latents, read_latents
-from .loop import Stage, arguments, start
+from .loop import Stage, arguments, start, write_weights
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +34,7 @@ LOOK = 250  # steps between two looks at the samples held out
 
 def export(prior: Prior, path: Path, restorer: str) -> None:
     """Write the tensors in half precision, with the fingerprint of the restorer they belong to."""
-    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in prior.state_dict().items()}
-    fresh = path.with_suffix(".tmp")
-    save_file(
-        tensors, fresh, {"architecture": "resemblance-prior", "restorer": restorer, "licence": "see MODEL_CARD.md"}
-    )
-    fresh.replace(path)
+    write_weights(prior, path, "resemblance-prior", restorer=restorer)
 
 
 def endpoints(prior: Prior, net: ResemblanceNet, batch: Latents, alone: Tensor) -> tuple[Tensor, Tensor, Tensor]:

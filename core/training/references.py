@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +30,7 @@ from .data import prefetch
 from .device_data import DevicePeople, in_turn, load_drawing
 from .flow import encoded, frozen_restorer, photographs, place_error
 from .judges import Recognizer, lpips
-from .loop import Stage, arguments, read_average, start
+from .loop import Stage, arguments, read_average, start, write_weights
 from .pairs import POINTS, PairPool, Trial, trial
 from .restoration import pixel_loss
 
@@ -43,11 +42,7 @@ COMPONENTS = 2.0  # of the mean difference at eyes, nose and mouth
 
 def export(transfer: nn.Module, path: Path, restorer: str, embedder: Path) -> None:
     """Write the tensors in half precision, with the fingerprints of the restorer and the embedder they belong to."""
-    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in transfer.state_dict().items()}
-    fresh = path.with_suffix(".tmp")
-    belongs = {"restorer": restorer, "embedder": fingerprint_file(embedder)}
-    save_file(tensors, fresh, {"architecture": "resemblance-transfer", **belongs, "licence": "see MODEL_CARD.md"})
-    fresh.replace(path)
+    write_weights(transfer, path, "resemblance-transfer", restorer=restorer, embedder=fingerprint_file(embedder))
 
 
 def guided(

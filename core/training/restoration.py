@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from einops import rearrange, reduce
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +30,7 @@ from .codes import code_losses, load_tokenizer
 from .data import Batch, FacePool, damaged_batch, prefetch
 from .device_data import DeviceFaces, in_turn, load_drawing
 from .judges import Recognizer, lpips
-from .loop import Stage, arguments, read_average, start
+from .loop import Stage, arguments, read_average, start, write_weights
 from .tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -56,12 +55,7 @@ def fingerprint(tokenizer: nn.Module) -> str:
 
 def export(net: nn.Module, path: Path, tokenizer: str) -> None:
     """Write a network's tensors in half precision, with the tokenizer they were trained on."""
-    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    fresh = path.with_suffix(".tmp")
-    save_file(
-        tensors, fresh, {"architecture": "resemblance-restorer", "tokenizer": tokenizer, "licence": "see MODEL_CARD.md"}
-    )
-    fresh.replace(path)
+    write_weights(net, path, "resemblance-restorer", tokenizer=tokenizer)
 
 
 def grown(state: dict[str, Tensor]) -> ResemblanceNet:
