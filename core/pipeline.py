@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[], None]
 
-# Damage up to which a face is left alone, and from which it is restored in full. Measured on the odd half of London's
-# validation people: undamaged 0.04 (at most 0.08), JPEG at quality 30 0.08, where half the restored face is best by
-# LPIPS, blurred by 1 px 0.15, where it is three quarters, JPEG at 10 0.4, lightly damaged 0.4, moderately 0.95. Good
-# photographs of other kinds may lie a little higher.
+# Damage up to which a face is left alone, and from which it is restored in full. Measured on eight of the odd half
+# of London's validation people: undamaged 0.04 (at most 0.08), JPEG at quality 30 0.08, where half the restored face is
+# best by LPIPS, blurred by 1 px 0.15, where it is three quarters, JPEG at 10 0.4, lightly damaged 0.4, moderately 0.95.
+# Good photographs of other kinds may lie a little higher.
 SHARP, DAMAGED = 0.12, 0.32
 LARGEST_SCALE = 8
 BATCH = 8  # faces given to a restorer at once; fewer where the device's memory does not hold them

@@ -158,7 +158,17 @@ def encode_references(
         own, why = _own_faces(photographs, known, embedder.same)
         refused += why
         if own:
-            people[name] = _encode(name, own, restorer, reader, progress)
+            faces = torch.stack([view.pixels for view in own])
+            people[name] = person_from(
+                name,
+                faces,
+                restorer,
+                reader.embed(faces),
+                torch.stack([view.embedding for view in own]),
+                [view.weight for view in own],
+                [view.source for view in own],
+                progress,
+            )
     for source, reason in refused[len(onto.refused) if onto else 0 :]:
         log.warning("The reference %s is not used: %s.", source, reason)
     return References(tuple(people.values()), restorer.fingerprint, embedder.name, tuple(refused))
@@ -284,22 +294,20 @@ def _own_faces(photographs: list[list[_View]], known: list[_View], same: float) 
     return [view for view in kept if view in best[:MOST]], refused
 
 
-def _encode(
-    name: str, views: list[_View], restorer: TokenRestorer, reader: Embedder, progress: Progress | None
+def person_from(
+    name: str,
+    faces: Tensor,
+    restorer: TokenRestorer,
+    identity: Tensor,
+    embeddings: Tensor,
+    weights: Sequence[float],
+    sources: Sequence[str],
+    progress: Progress | None = None,
 ) -> Person:
-    faces = torch.stack([view.pixels for view in views])
+    """A person from aligned photographs (R,3,512,512), which the restorer encodes; the rest as in :class:`Person`."""
     content, quality, _, _, skips = restorer.encode(faces, Lookup(), progress)
-    return Person(
-        name,
-        faces,
-        content,
-        quality,
-        {side: x for side, x in skips.items() if side != TEMPLATE_SIZE},
-        reader.embed(faces),
-        torch.stack([view.embedding for view in views]),
-        tuple(view.weight for view in views),
-        tuple(view.source for view in views),
-    )
+    kept = {side: x for side, x in skips.items() if side != TEMPLATE_SIZE}
+    return Person(name, faces, content, quality, kept, identity, embeddings, tuple(weights), tuple(sources))
 
 
 def _alike(view: _View, others: Sequence[_View]) -> float:

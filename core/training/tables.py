@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..geometry import TEMPLATE_SIZE
-from ..records import Lookup, Person
+from ..records import Person
+from ..references import person_from
 from ..token_restorer import TokenRestorer
 from .degradation import degrade
 from .photographs import read_portraits
@@ -68,19 +69,9 @@ def damage_all(faces: Sequence[np.ndarray], names: Sequence[str], severity: str)
 
 def person_of(name: str, faces: Tensor, restorer: TokenRestorer, embed: Callable[[Tensor], Tensor]) -> Person:
     """Photographs (R,3,512,512), aligned already, as references to a person."""
-    content, quality, _, _, skips = restorer.encode(faces, Lookup())
     identity = embed(faces)
-    return Person(
-        name,
-        faces,
-        content,
-        quality,
-        {side: x for side, x in skips.items() if side != TEMPLATE_SIZE},
-        identity,
-        identity,
-        (1.0,) * len(faces),
-        tuple(str(n) for n in range(len(faces))),
-    )
+    weights, sources = [1.0] * len(faces), [str(n) for n in range(len(faces))]
+    return person_from(name, faces, restorer, identity, identity, weights, sources)
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
