@@ -48,7 +48,11 @@ TEMPERATURE = 0.2  # T; of cosines
 
 @torch.no_grad()
 def borrow(
-    tokens: FaceTokens, people: Sequence[Person | None], strength: float, progress: Progress | None = None
+    tokens: FaceTokens,
+    people: Sequence[Person | None],
+    strength: float,
+    sure: Sequence[float] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FaceTokens, list[Tensor]]:
     """Move the quality of each face towards that of its person's photographs (see the head of this file).
 
@@ -56,6 +60,7 @@ def borrow(
         tokens: of N faces.
         people: for each face whose photographs to take from, encoded by the tokens' restorer; None leaves it as it is.
         strength: 0 (the tokens' own numbers) to 1.
+        sure: for each face how much (0 to 1) to trust that it shows its person: so much is taken. None is all.
         progress: called after every face; may raise to stop.
 
     Returns:
@@ -63,13 +68,14 @@ def borrow(
         taken from each of the R photographs, strength · g_p · Σ_q A_prq; R is 0 where there is no person.
     """
     drawn, taken = [tokens.quality[:0]], []
-    for face, confidence, person in zip(tokens.quality, tokens.confidence, people, strict=True):
+    trusts = [1.0] * len(people) if sure is None else sure
+    for face, confidence, person, trust in zip(tokens.quality, tokens.confidence, people, trusts, strict=True):
         if person is None:
             drawn.append(face[None])
             taken.append(face.new_zeros(0, *face.shape[1:]))
         else:
             found, match, shares = _find(face, person)
-            amount = strength * (1 - confidence) * match.clamp_min(0)
+            amount = trust * strength * (1 - confidence) * match.clamp_min(0)
             drawn.append((face + amount * (found - face))[None])
             taken.append(amount * shares)
         if progress:

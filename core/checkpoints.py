@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -166,6 +167,16 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def about(path: Path) -> dict[str, str]:
+    """What a .safetensors file says of itself in its header.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
 
 
 def fingerprint_file(path: Path) -> str:

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from .crop import crop_faces
 from .detect import Detect
+from .evidence import chance
 from .identity import Embedder
-from .matching import likeness
+from .matching import effective_count, likeness
+from .measure import measure_quality
 from .records import Face, References
 from .references import check_embedder
 
@@ -24,7 +26,7 @@ class Compared:
         person: of the references, whom it is compared with; None where that is the undamaged face.
         before: cosine of its embedding with that of whom it is compared with, -1 to 1.
         after: the same, afterwards.
-        same: whether it passes for that person afterwards.
+        sure: the chance that afterwards it shows that person, by what cosines mean, if it was as likely as not before.
         pictures: (2 + R,3,512,512): before, after, and whom it is compared with.
     """
 
@@ -32,7 +34,7 @@ class Compared:
     person: str | None
     before: float
     after: float
-    same: bool
+    sure: float
     pictures: Tensor
 
 
@@ -66,20 +68,22 @@ def compare_identity(
     faces = detect(truth)
     crops = [crop_faces(photos, faces).pixels for photos in (before, after, truth)]
     first, second, true = (embedder.embed(pixels) for pixels in crops)
+    qualities = measure_quality(crop_faces(after, faces))
     compared = []
     for n, face in enumerate(faces):
         pictures = [pixels[n, None] for pixels in crops]
-        person = None
+        person, count = None, 1.0
         if isinstance(against, Tensor):
             scores = first[n] @ true[n], second[n] @ true[n]
         else:
             alike = likeness(second[n, None], against)[0]
             nearest = int(alike.argmax())
-            person = against.people[nearest].name
+            person, count = against.people[nearest].name, effective_count(against.people[nearest])
             scores = likeness(first[n, None], against)[0, nearest], alike[nearest]
             pictures[2] = against.people[nearest].faces.to(pictures[0])
         lower, higher = map(float, scores)
-        compared.append(Compared(face, person, lower, higher, higher >= embedder.same, torch.cat(pictures)))
+        sure = chance(float(embedder.calibration.evidence(scores[1].reshape(1, 1), [qualities[n]], [count])))
+        compared.append(Compared(face, person, lower, higher, sure, torch.cat(pictures)))
     return compared
 
 

@@ -36,7 +36,7 @@ class Guidance:
         references: encoded by the restorer that is to use them.
         embedder: the one that embedded them.
         strength: 0 to 1, how much texture is taken; 0 restores blind.
-        threshold: the least cosine by which a face is taken for a person; None is the embedder's own.
+        threshold: the least chance at which a face is taken for a person; None is 0.5.
         manual: {number of a face in its photograph: a person's name, or None for nobody}, above all likeness.
         proof: also measure identity and draw maps (:class:`Proof`). It costs a second refinement, where there is one,
             a second decoding and three embeddings a face, and keeps 4 MB for each.
@@ -120,13 +120,11 @@ def restore_guided(
         strengths: how much of each restored face will be blended in, for the proof; None is 1.
         progress: see :class:`.restorers.Restorer`.
         refinement: how they are refined, with what the photographs show; None is not at all.
-        reader: the built-in embedder, where it is at hand and is not the one that matches.
+        reader: the built-in embedder, where it is at hand; read from disk where refinement needs it.
 
     Raises:
         ValueError: as :func:`.transfer.transfer_texture`, :func:`.refining.refine_faces`.
     """
-    if guidance.embedder.name == "built-in":
-        reader = guidance.embedder
     blind = tokens = restore_tokens(encode_tokens(crops, restorer, progress=progress), fidelity)
     outcome: list[RefinedFace | None] = [None] * len(crops)
     if refinement and refinement.settled(restorer).steps:
@@ -134,7 +132,7 @@ def restore_guided(
         tokens, outcome = refine_faces(blind, refinement, photographs, reader, progress)
         if guidance.proof and any(photographs):
             blind, _ = refine_faces(blind, refinement, None, reader, progress)
-    transferred = transfer_texture(tokens, guidance.references, guidance.strength, people, progress, reader)
+    transferred = transfer_texture(tokens, guidance.references, guidance.strength, people, progress)
     restored = restorer.decode(transferred.tokens, progress)
     proofs: list[Proof | None] = [None] * len(crops)
     if guidance.proof and any(transferred.people):

@@ -1,13 +1,13 @@
-"""Who a face is: embeddings whose cosine tells whether two aligned faces show one person.
+"""Who a face is: embeddings whose cosine, calibrated (:mod:`.evidence`), tells whether two faces show one person.
 
-The built-in embedder was trained on damaged faces as well as on good ones. insightface's are better on good faces, and
-lose who a severely damaged one is: its threshold lets 8% of the same people pass where the built-in one's lets all
-(London's validation people, `core/training/embedding_table.py`).
+The built-in embedder was trained on damaged faces as well as on good ones, and decides on all of them unless told
+otherwise. insightface's may decide on clean ones.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from .batches import face_batches
-from .checkpoints import read
+from .checkpoints import about, fingerprint_file, read
 from .detect import Folders, find_files
+from .evidence import Calibration
 from .models.embedding import EmbeddingConfig, EmbeddingNet, RecognitionCrop
 
 log = logging.getLogger(__name__)
@@ -34,14 +35,14 @@ class Embedder(Protocol):
 
     Attributes:
         name: one of ``EMBEDDERS``.
-        same: cosine from which a damaged face and a good photograph are taken for one person: one stranger in a hundred
-            reaches it, whatever the damage. Measured by ``core/training/embedding_table.py`` on people that were not
-            trained on; the model card has the table.
+        fingerprint: sixteen hex digits that stand for its weights, without which embeddings cannot be compared.
+        calibration: what its cosines mean.
         network: what memory management may move between devices; None where another library holds it.
     """
 
     name: str
-    same: float
+    fingerprint: str
+    calibration: Calibration
 
     @property
     def network(self) -> nn.Module | None:  # noqa: D102 - see above
@@ -75,10 +76,11 @@ class BuiltinEmbedder:
     """
 
     name = "built-in"
-    same = 0.56
 
     def __init__(self, path: Path = WEIGHTS, device: torch.device | str = "cpu") -> None:
         state = {name: tensor.float() for name, tensor in read(path).items()}
+        self.fingerprint = about(path).get("fingerprint", "")
+        self.calibration = read_calibration(path, self.name)
         try:
             network = EmbeddingNet(EmbeddingConfig.from_state(state))
             network.load_state_dict(state)
@@ -89,7 +91,8 @@ class BuiltinEmbedder:
             ) from error
         self._length = network.config.dim
         # Small enough for float32 everywhere, and embeddings then do not depend on what a device is fast with.
-        self.network: nn.Module = network.eval().requires_grad_(False).to(device)
+        network = network.eval().requires_grad_(False).to(device)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # faster on a CPU
 
     @torch.no_grad()
     def embed(self, faces: Tensor) -> Tensor:
@@ -114,7 +117,6 @@ class InsightFaceEmbedder:
     """
 
     name = "insightface"
-    same = 0.34  # measured on w600k_mbf
     network = None
 
     def __init__(self, paths: Sequence[Path], device: torch.device | str = "cpu") -> None:
@@ -132,6 +134,8 @@ class InsightFaceEmbedder:
                 continue
             if getattr(model, "taskname", None) == "recognition":
                 self.path, self._model = path, model
+                self.fingerprint = fingerprint_file(path)
+                self.calibration = read_calibration(WEIGHTS, self.name)
                 return
         raise ValueError(
             f"None of {[str(p) for p in paths]} is a face-recognition network; expected for example w600k_r50.onnx of "
@@ -146,6 +150,23 @@ class InsightFaceEmbedder:
             pixels = self._crop(batch.cpu()) * 255
             parts.append(torch.from_numpy(self._model.forward(pixels.numpy())).float())
         return nn.functional.normalize(torch.cat(parts)).to(faces.device)
+
+
+def read_calibration(path: Path, name: str) -> Calibration:
+    """What the cosines of an embedder mean, as the built-in embedder's file `path` says.
+
+    insightface's was measured on w600k_mbf and stands for all its networks, whose loss is the same.
+
+    Raises:
+        ValueError: the file does not say.
+    """
+    try:
+        return Calibration(tuple(json.loads(about(path)["calibration"])[name]))
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"'{path}' does not say what cosines of '{name}' mean; expected weights that calibration.py has finished. "
+            "Install the package again, or name another file."
+        ) from error
 
 
 def load_embedder(
@@ -186,6 +207,13 @@ def load_embedder(
             "the file there, name its folder, or choose 'built-in'."
         )
     return _load_insightface(files, device)
+
+
+def built_in(embedder: Embedder, reader: Embedder | None = None) -> Embedder:
+    """The built-in embedder: `embedder` if it is that, else `reader`, else read from disk."""
+    if embedder.name == BuiltinEmbedder.name:
+        return embedder
+    return reader or BuiltinEmbedder()
 
 
 def _load_insightface(files: Sequence[Path], device: torch.device | str) -> InsightFaceEmbedder:

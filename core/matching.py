@@ -1,9 +1,11 @@
-"""Which person each face shows: an assignment by embeddings, with a threshold, and names given by hand above it."""
+"""Which person each face shows: evidence weighed by what the picture makes likely, and names given by hand above it."""
 
 from __future__ import annotations
 
+import logging
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,11 +14,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .crop import template_view
-from .identity import Embedder
-from .records import Crops, Face, Person, References
+from .evidence import chance, log_odds
+from .identity import Embedder, built_in
+from .measure import measure_quality
+from .records import Crops, Face, FaceQuality, Person, References
 from .references import check_embedder
 
+log = logging.getLogger(__name__)
+
 NOBODY = "none"  # what is written in place of a name
+PRESENT = 0.9  # how likely it is that somebody whose photographs are given is in the picture
+TWICE = 0.02  # and that another face shows the same person: a contact sheet, a mirror
+BY_HAND = log_odds(0.97)  # how far a name given by hand is believed before the face is looked at
+ENOUGH = 0.5  # the least chance at which a face is taken for a person
+# Damage up to which an embedder that knows only good faces is asked in the built-in one's place.
+CLEAN = 0.35
+ROUNDS = 50  # of the alternation in which faces compete for people
+LINKED, ALIKE = 0.5, 0.7  # overlap of boxes, and cosine, from which faces of two frames are one
 
 
 @dataclass(frozen=True)
@@ -25,15 +39,33 @@ class Match:
 
     Attributes:
         person: a name of the references, or None.
-        score: cosine to that person, or to the most alike where nobody matched; None where there are no people.
+        chance: 0 to 1, that it shows that person, or the likeliest where nobody matched; None where there is nobody.
+        score: cosine to the same.
         reason: why, one clause for reports.
         by_hand: whether it was named by hand.
     """
 
     person: str | None
+    chance: float | None
     score: float | None
     reason: str
     by_hand: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """N faces compared with P people: all that is kept of them until all have been looked at.
+
+    Attributes:
+        faces: N.
+        embeddings: (N,D), the built-in embedder's.
+        scores, evidence: (N,P), cosines and what they are evidence of.
+    """
+
+    faces: tuple[Face, ...]
+    embeddings: Tensor
+    scores: Tensor
+    evidence: Tensor
 
 
 def match_faces(
@@ -42,25 +74,70 @@ def match_faces(
     embedder: Embedder,
     threshold: float | None = None,
     manual: Mapping[int, str | None] | None = None,
+    reader: Embedder | None = None,
 ) -> tuple[Match, ...]:
-    """Embed some faces and match them.
+    """Say whom some faces show: :func:`look_at` them, then :func:`match_looks`.
+
+    Raises:
+        ValueError: as these.
+    """
+    return match_looks([look_at(crops, references, embedder, reader)], references, threshold, manual)
+
+
+def look_at(crops: Crops, references: References, embedder: Embedder, reader: Embedder | None = None) -> Looks:
+    """Compare some faces with all people.
 
     Args:
         crops: the faces.
         references: whom to look for.
         embedder: the one that the references were embedded by.
-        threshold: as in :func:`match_people`; None takes the embedder's own.
+        reader: the built-in embedder, where it is at hand and is not `embedder`.
+
+    Raises:
+        ValueError: another embedder.
+    """
+    reader = built_in(embedder, reader)
+    check_embedder(references, embedder, reader)
+    views = template_view(crops)
+    qualities = qualities_of(crops)
+    own = reader.embed(views)
+    scores = own @ torch.stack([mean_identity(p) for p in references.people]).to(own).T if references.people else None
+    scores = own.new_zeros(len(own), 0) if scores is None else scores
+    counts = [effective_count(person) for person in references.people]
+    evidence = reader.calibration.evidence(scores, qualities, counts)
+    clean = [n for n, quality in enumerate(qualities) if quality.damage <= CLEAN]
+    if embedder is not reader and clean and counts:
+        scores[clean] = likeness(embedder.embed(views[clean]), references).to(scores)
+        some = [qualities[n] for n in clean]
+        evidence[clean] = embedder.calibration.evidence(scores[clean], some, counts)
+    return Looks(crops.faces, own.cpu(), scores.cpu(), evidence.cpu())
+
+
+def match_looks(
+    looks: Sequence[Looks],
+    references: References,
+    threshold: float | None = None,
+    manual: Mapping[int, str | None] | None = None,
+) -> tuple[Match, ...]:
+    """Say whom the faces of some looks show; those of one track, and those that stay in place from frame to frame
+    (:func:`linked_faces`), are judged by all of them together.
+
+    Args:
+        looks: at faces ordered by photograph.
+        references: whom they were compared with.
+        threshold: as in :func:`match_people`.
         manual: {number of a face in its photograph (:attr:`.records.Face.index`): name, or None for nobody}; holds in
             every photograph.
 
     Raises:
-        ValueError: another embedder; else as :func:`match_people`.
+        ValueError: as :func:`match_people`.
     """
-    check_embedder(references, embedder)
-    by_place = {n: manual[face.index] for n, face in enumerate(crops.faces) if manual and face.index in manual}
-    embeddings = embedder.embed(template_view(crops))
-    images = [face.image for face in crops.faces]
-    return match_people(embeddings, images, references, embedder.same if threshold is None else threshold, by_place)
+    faces = [face for look in looks for face in look.faces]
+    evidence, scores = (torch.cat([getattr(look, name) for look in looks]) for name in ("evidence", "scores"))
+    for group in linked_faces(faces, torch.cat([look.embeddings for look in looks])):
+        evidence[group] = evidence[group].mean(0)
+    by_place = {n: manual[face.index] for n, face in enumerate(faces) if manual and face.index in manual}
+    return match_people(evidence, scores, [face.image for face in faces], references, threshold, by_place)
 
 
 def labels_or_matches(
@@ -69,67 +146,102 @@ def labels_or_matches(
     embedder: Embedder,
     threshold: float | None = None,
     manual: Mapping[int, str | None] | None = None,
+    reader: Embedder | None = None,
 ) -> tuple[Match, ...]:
     """As :func:`match_faces`, unless a face carries a label (:attr:`.records.Face.person`): then all labels hold."""
     labels = [face.person for face in crops.faces]
     if all(label is None for label in labels):
-        return match_faces(crops, references, embedder, threshold, manual)
+        return match_faces(crops, references, embedder, threshold, manual, reader)
     check_names([label for label in labels if label], references)
-    return tuple(Match(face.person or None, None, "matched before", face.by_hand) for face in crops.faces)
+    return tuple(Match(f.person or None, f.sure, None, "matched before", f.by_hand) for f in crops.faces)
 
 
 def match_people(
-    embeddings: Tensor,
+    evidence: Tensor,
+    scores: Tensor,
     images: Sequence[int],
     references: References,
-    threshold: float,
+    threshold: float | None = None,
     manual: Mapping[int, str | None] | None = None,
 ) -> tuple[Match, ...]:
-    """Assign people to faces: in each photograph a person at most once, so that as much likeness as possible is found.
+    """Assign people to faces, so that in each photograph the evidence summed over the faces is as large as possible.
+
+    Before a face is looked at, each person is taken to be in the photograph with a chance of 0.9 and to be any of its
+    faces alike: one face and one person make each other likely, a crowd makes nobody so. A person is a second face of
+    a photograph only where that is clear.
 
     Args:
-        embeddings: (N,E) unit, of the faces.
+        evidence: (N,P) that each face shows each person (:mod:`.evidence`).
+        scores: (N,P) cosines, for reports.
         images: N numbers: which photograph each face is in.
-        references: whom to look for.
-        threshold: the least cosine to a person (see :func:`likeness`).
-        manual: {place of a face among the N: name, or None for nobody}; these are not questioned. Embeddings of
-            severely damaged faces say little.
-
-    Returns:
-        N matches. Of all assignments the one with the largest sum of (cosine - threshold) is taken.
+        references: the P people.
+        threshold: the least chance, above 0 and below 1, at which a face is taken for a person; None is 0.5.
+        manual: {place of a face among the N: name, or None for nobody}; these hold, and what speaks against them is
+            said.
 
     Raises:
-        ValueError: a name that is not among the references, or a threshold outside -1 to 1.
+        ValueError: a name that is not among the references, or a threshold that is no such chance.
     """
+    threshold = ENOUGH if threshold is None else threshold
     check_threshold(threshold)
     manual = manual or {}
     names = [person.name for person in references.people]
     check_names([name for name in manual.values() if name is not None], references)
-    scores = likeness(embeddings, references).cpu()
-    matches: dict[int, Match] = {}
-    for place, name in manual.items():
-        score = float(scores[place, names.index(name)]) if name is not None else None
-        matches[place] = Match(name, score, "named by hand" if name is not None else "named as nobody by hand", True)
+    matches = {place: _by_hand(name, names, evidence[place], scores[place]) for place, name in manual.items()}
     for image in dict.fromkeys(images):
-        faces = [n for n, at in enumerate(images) if at == image]
-        taken = {matches[n].person for n in faces if n in matches}
-        faces = [n for n in faces if n not in matches]
+        there = [n for n, at in enumerate(images) if at == image]
+        taken = {matches[n].person for n in there if n in matches}
+        faces = [n for n in there if n not in matches]
         free = [p for p, name in enumerate(names) if name not in taken]
-        gain = (scores[faces][:, free].double() - threshold).clamp_min(0)
+        prior = PRESENT / max(len(faces), len(free), 1)
+        nobody = math.log(1 - prior * len(free))
+        likely = evidence[faces][:, free].double() + math.log(prior)
+        gain = (likely - nobody).clamp_min(0)
+        chances = _chances(torch.cat([likely, likely.new_full((len(faces), 1), nobody)], 1))
         for row, column in zip(*linear_sum_assignment(gain.numpy(), maximize=True), strict=True):
-            score = float(scores[faces[row], free[column]])
-            if score >= threshold:
-                reason = f"cosine {score:.2f}, {threshold:.2f} or more needed"
-                matches[faces[row]] = Match(names[free[column]], score, reason)
-        for n in faces:
+            if chances[row, column] >= threshold:
+                n, p = faces[row], free[column]
+                matches[n] = _matched(names[p], float(chances[row, column]), float(scores[n, p]))
+        for row, n in enumerate(faces):
             if n not in matches:
-                matches[n] = _nobody(scores[n], names, threshold)
+                each = dict(zip(free, chances[row].tolist(), strict=True))
+                matches[n] = _left_over(names, evidence[n], scores[n], each, threshold)
     return tuple(matches[n] for n in range(len(images)))
 
 
 def labelled(face: Face, match: Match) -> Face:
-    """The face with the name of whom it shows; an empty one where it was matched to nobody."""
-    return replace(face, person=match.person or "", by_hand=match.by_hand)
+    """The face with the name of whom it shows, and how sure that is; an empty name where it was matched to nobody."""
+    sure = match.chance if match.person else None
+    return replace(face, person=match.person or "", sure=sure, by_hand=match.by_hand)
+
+
+def linked_faces(faces: Sequence[Face], embeddings: Tensor) -> list[list[int]]:
+    """Groups of two faces and more that are one in several frames.
+
+    Faces with a track belong to those of the same track. Of the others, those of neighbouring photographs of a batch
+    do whose boxes overlap by a half and whose embeddings (N,D) have a cosine of 0.7: frames of a film without tracks.
+    """
+    groups: list[list[int]] = []
+    for n, face in enumerate(faces):
+        for group in groups:
+            last = faces[group[-1]]
+            if face.track is not None or last.track is not None:
+                one = face.track == last.track
+            else:
+                one = face.image == last.image + 1 and _overlap(face, last) >= LINKED
+                one = one and float(embeddings[n] @ embeddings[group[-1]]) >= ALIKE
+            if one:
+                group.append(n)
+                break
+        else:
+            groups.append([n])
+    return [group for group in groups if len(group) > 1]
+
+
+def qualities_of(crops: Crops) -> list[FaceQuality]:
+    """What was measured on the faces; measured now where it was not."""
+    known = [face.quality for face in crops.faces]
+    return [quality for quality in known if quality] if all(known) else measure_quality(crops)
 
 
 def likeness(embeddings: Tensor, references: References) -> Tensor:
@@ -142,11 +254,20 @@ def likeness(embeddings: Tensor, references: References) -> Tensor:
 
 def mean_embedding(person: Person) -> Tensor:
     """Unit embedding (E,) that stands for a person: the mean of their photographs', weighted."""
-    weights = person.embeddings.new_tensor(person.weights)
-    return F.normalize(weights @ person.embeddings, dim=0)
+    return _mean(person.embeddings, person)
 
 
-def check_names(names: Sequence[str], references: References) -> None:
+def mean_identity(person: Person) -> Tensor:
+    """The same of the built-in embedder's (D,)."""
+    return _mean(person.identity, person)
+
+
+def effective_count(person: Person) -> float:
+    """How many photographs there are, where one that counts less than others is less than one."""
+    return sum(person.weights) ** 2 / sum(weight**2 for weight in person.weights)
+
+
+def check_names(names: Iterable[str], references: References) -> None:
     """Raise ValueError unless all names are among the references'."""
     known = [person.name for person in references.people]
     for name in names:
@@ -157,9 +278,9 @@ def check_names(names: Sequence[str], references: References) -> None:
 
 
 def check_threshold(threshold: float) -> None:
-    """Raise ValueError unless the threshold is a cosine."""
-    if not -1 <= threshold <= 1:
-        raise ValueError(f"The threshold of matching was {threshold:g}; expected a cosine, -1 to 1.")
+    """Raise ValueError unless the threshold is a chance."""
+    if not 0 < threshold < 1:
+        raise ValueError(f"The threshold of matching was {threshold:g}; expected a chance above 0 and below 1.")
 
 
 def parse_manual(text: str) -> dict[int, str | None]:
@@ -180,12 +301,61 @@ def parse_manual(text: str) -> dict[int, str | None]:
     return found
 
 
-def _nobody(scores: Tensor, names: list[str], threshold: float) -> Match:
+def _mean(embeddings: Tensor, person: Person) -> Tensor:
+    return F.normalize(embeddings.new_tensor(person.weights) @ embeddings, dim=0)
+
+
+def _chances(likely: Tensor) -> Tensor:
+    """About the chances (F,P) that each face shows each person, from the log-odds (F,P+1) of each and, last, of nobody.
+
+    Nobody is two faces: where several claim a person, what they claim is shared, and where a person is taken the others
+    become likelier (Sinkhorn's alternation; of a person no more than one whole is given away).
+    """
+    chances = likely.softmax(1)
+    for _ in range(ROUNDS):
+        given = chances[:, :-1].sum(0).clamp_min(1)
+        chances = torch.cat([chances[:, :-1] / given, chances[:, -1:]], 1)
+        chances = chances / chances.sum(1, keepdim=True)
+    return chances[:, :-1]
+
+
+def _by_hand(name: str | None, names: list[str], evidence: Tensor, scores: Tensor) -> Match:
+    if name is None:
+        return Match(None, None, None, "named as nobody by hand", True)
+    p = names.index(name)
+    sure = chance(float(evidence[p]) + BY_HAND)
+    reason = "named by hand"
+    if sure < ENOUGH:
+        reason = f"named by hand, but probably somebody else: {sure:.0%} likely to be {name}"
+        log.warning("A face was %s. It is restored with little of %s.", reason, name)
+    return Match(name, sure, float(scores[p]), reason, True)
+
+
+def _matched(name: str, sure: float, score: float) -> Match:
+    return Match(name, sure, score, f"{name}, {sure:.0%} sure")
+
+
+def _left_over(
+    names: list[str], evidence: Tensor, scores: Tensor, chances: Mapping[int, float], threshold: float
+) -> Match:
+    """A face that is nobody's, or the second one of somebody who has another already."""
     if not names:
-        return Match(None, None, "the references hold nobody")
-    best = int(scores.argmax())
-    score = float(scores[best])
-    if score >= threshold:
-        return Match(None, score, f"{names[best]} (cosine {score:.2f}) is matched to another face")
-    reason = f"the most alike is {names[best]}, cosine {score:.2f}, {threshold:.2f} needed; or name the face by hand"
-    return Match(None, score, reason)
+        return Match(None, None, None, "the references hold nobody")
+    best = max(chances, key=lambda p: chances[p]) if chances else int(evidence.argmax())
+    again = chance(float(evidence[best]) + log_odds(TWICE))
+    if again >= threshold:
+        return _matched(names[best], again, float(scores[best]))
+    if not chances:
+        return Match(None, None, float(scores[best]), "all people are other faces, as named by hand")
+    sure = chances[best]
+    reason = f"the likeliest is {names[best]}, {sure:.0%} sure, {threshold:.0%} needed; or name the face by hand"
+    return Match(None, sure, float(scores[best]), reason)
+
+
+def _overlap(a: Face, b: Face) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    both = max(width, 0.0) * max(height, 0.0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a.box, b.box))
+    return both / (areas - both) if areas > both else 0.0

@@ -132,7 +132,7 @@ def restore_photos(
         in_place: write into `photos`, for callers that need the original no more.
         guidance: photographs of the people, for the faces that match them. The others are restored as without, and so
             are all by a restorer without tokens, with a warning.
-        reader: the built-in embedder; read from disk where refinement or a transfer needs it and it is not given.
+        reader: the built-in embedder; read from disk where refinement or matching needs it and it is not given.
 
     Raises:
         ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, or references that
@@ -144,10 +144,13 @@ def restore_photos(
     _check_finite(photos)
     faces = detect(photos)
     crops, reports = _crop(photos, faces, progress)
-    matches = _match(crops, restorer, guidance)
+    measured = zip(crops.faces, measure_quality(crops), strict=True)
+    crops = replace(crops, faces=tuple(replace(face, quality=quality) for face, quality in measured))
+    matches = _match(crops, restorer, guidance, reader)
     treated, chosen = [], []
-    for number, (face, quality, match) in enumerate(zip(crops.faces, measure_quality(crops), matches, strict=True)):
-        face = replace(face, quality=quality)
+    for number, (face, match) in enumerate(zip(crops.faces, matches, strict=True)):
+        quality = face.quality
+        assert quality, "all faces were measured"
         if match:
             face = labelled(face, match)
         strength = strength_for(quality.damage) if options.strength is None else options.strength
@@ -207,7 +210,7 @@ def restore_crops(
     options = replace(options, refinement=options.refinement.settled(restorer))
     _check_finite(crops.pixels)
     strength = 1.0 if options.strength is None else options.strength
-    matches = _match(crops, restorer, guidance)
+    matches = _match(crops, restorer, guidance, reader)
     faces = tuple(labelled(f, match) if match else f for f, match in zip(crops.faces, matches, strict=True))
     reports = [FaceReport(face, strength, None, 0.0, match) for face, match in zip(faces, matches, strict=True)]
     crops = replace(crops, faces=faces)
@@ -217,15 +220,17 @@ def restore_crops(
     return restored, tuple(reports)
 
 
-def _match(crops: Crops, restorer: Restorer, guidance: Guidance | None) -> Sequence[Match | None]:
+def _match(
+    crops: Crops, restorer: Restorer, guidance: Guidance | None, reader: Embedder | None
+) -> Sequence[Match | None]:
     """Whom each face shows, where references are to be used."""
     if not guidance:
         return [None] * len(crops)
     if not isinstance(restorer, TokenRestorer):
         log.warning("'%s' restores whole faces and cannot read references: it goes on without them.", restorer.name)
-        return [Match(None, None, f"{restorer.name} cannot read references")] * len(crops)
+        return [Match(None, None, None, f"{restorer.name} cannot read references")] * len(crops)
     check_restorer(guidance.references, restorer)
-    return labels_or_matches(crops, guidance.references, guidance.embedder, guidance.threshold, guidance.manual)
+    return labels_or_matches(crops, guidance.references, guidance.embedder, guidance.threshold, guidance.manual, reader)
 
 
 def _restore_all(

@@ -44,7 +44,9 @@ class Face:
         quality: what was measured, or None where nothing was.
         person: name of the person it was matched to; empty where it was matched to nobody, None where nothing was
             matched.
-        by_hand: whether the person was named by hand: embeddings are then not asked.
+        sure: the chance (0 to 1) that it shows that person: the less, the less is taken of the references. None is no
+            doubt.
+        by_hand: whether the person was named by hand.
         track: number of the video track it belongs to.
     """
 
@@ -55,6 +57,7 @@ class Face:
     landmarks: Points
     quality: FaceQuality | None = None
     person: str | None = None
+    sure: float | None = None
     by_hand: bool = False
     track: int | None = None
 
@@ -178,9 +181,10 @@ class Person:
         quality: (R,C,h,w) the code words looked up for them.
         skips: {side in px: (R,C,r,r)} the restorer's encoder features, bfloat16, without the pictures themselves.
         identity: (R,D) unit float32, the built-in embedder's: what the transfer network reads.
-        embeddings: (R,E) unit float32, of the embedder that faces are matched by.
-        weights: how much each photograph counts, above 0.
+        embeddings: (R,E) unit float32, of the embedder that was chosen: the same, or insightface's for clean faces.
+        weights: how much each photograph counts, above 0; less where it is doubtful that it shows the person.
         sources: what each photograph is called in reports.
+        given: the weights as they were given, before any doubt; empty is the same.
     """
 
     name: str
@@ -192,6 +196,7 @@ class Person:
     embeddings: Tensor
     weights: tuple[float, ...]
     sources: tuple[str, ...]
+    given: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -205,10 +210,14 @@ class References:
         people: each with one photograph or more.
         restorer: fingerprint of the restorer that encoded them; another one cannot read them.
         embedder: name of the embedder that made their embeddings.
+        embedded_by: fingerprints of that embedder and of the built-in one; others cannot be compared with them.
         refused: (source, reason) of photographs that are not used.
+        doubted: (source, reason) of photographs that count for less.
     """
 
     people: tuple[Person, ...]
     restorer: str
     embedder: str
+    embedded_by: tuple[str, str]
     refused: tuple[tuple[str, str], ...] = ()
+    doubted: tuple[tuple[str, str], ...] = ()

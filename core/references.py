@@ -2,6 +2,9 @@
 
 A photograph that cannot be used is refused with a reason, and the others go on. Of each photograph of a person one
 face is taken: the only one; else the one that the person's other photographs agree on; else the much largest one.
+
+Whom the user names is believed: a photograph given under a name is that person's unless the evidence against it is
+strong (:mod:`.evidence`). One that is doubtful is used, counts for less, and is told of.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ from torch.nn import functional as F
 
 from .crop import aligned_crops, crop_faces
 from .detect import Detect
+from .evidence import chance, log_odds
 from .geometry import TEMPLATE_SIZE
-from .identity import Embedder, load_embedder
+from .identity import Embedder, built_in
 from .images import write_atomically
 from .measure import measure_quality
-from .records import Face, Lookup, Person, References
+from .records import Face, FaceQuality, Lookup, Person, References
 from .restorers import Restorer
 from .select import measure_faces
 from .token_restorer import TokenRestorer
@@ -42,7 +46,12 @@ WORST = 0.8
 MOST = 8  # photographs of a person that are used; more brought nothing in ReF-LDM (0.65 with five, 0.66 with eight)
 MOST_FACES = 5  # of one photograph, the largest, that may be the person's
 OUTSTANDING = 2.0  # how many times the area of the next face's box the largest must have to be taken for the one meant
-FORMAT = "resemblance references 1"
+# Before a photograph is looked at, whoever gave it under a name is believed by this much: evidence of 9 to 1 against it
+# outweighs that.
+GIVEN = log_odds(0.9)
+REFUSED = 0.5  # chance below which it is not used
+DOUBTFUL = 0.8  # and below which it counts for less
+FORMAT = "resemblance references 2"
 TENSORS = ("faces", "content", "quality", "identity", "embeddings")
 
 
@@ -71,13 +80,16 @@ class ReferencePhoto:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """One face of one photograph: as found and measured, aligned (3,512,512), and its embedding (E,)."""
+    """One face of one photograph: as found and measured, aligned (3,512,512), its embeddings (D,) and (E,), how much it
+    counts, and how far it is trusted to show the person."""
 
     face: Face
     pixels: Tensor
+    identity: Tensor
     embedding: Tensor
     source: str
     weight: float
+    trust: float = 1.0
 
     @property
     def side(self) -> float:
@@ -86,7 +98,13 @@ class _View:
 
     @property
     def damage(self) -> float:
-        return self.face.quality.damage if self.face.quality else 1.0
+        return self.quality.damage
+
+    @property
+    def quality(self) -> FaceQuality:
+        """What was measured on it."""
+        assert self.face.quality, "views are measured when they are made"
+        return self.face.quality
 
     @property
     def fault(self) -> str | None:
@@ -105,6 +123,7 @@ def encode_references(
     detect: Detect,
     onto: References | None = None,
     progress: Progress | None = None,
+    reader: Embedder | None = None,
 ) -> References:
     """Find each person's own face in their photographs and encode it.
 
@@ -115,8 +134,10 @@ def encode_references(
     - with no face, or whose face is smaller than 64 px, or too damaged (above 0.8);
     - with several faces where no photograph of the person alone says whose is meant, and none of them has twice the
       area of the next; or where none of them is like the one in the person's other photographs;
-    - of another person than the others agree on (of two that disagree, the later one);
+    - that clearly shows another person than most of the others do (where there are as many of each, than the first);
     - beyond the best eight of a person (by weight and by how little damaged they are, then by size).
+
+    A photograph that is doubtful counts for less, and is named in :attr:`.records.References.doubted`.
 
     A person with all photographs refused is not among the people. Whether a photograph is worse than the face that it
     is to serve, or the very same picture, is seen when texture is transferred (:mod:`.transfer`).
@@ -128,6 +149,7 @@ def encode_references(
         detect: photographs → faces. It should leave no faces out, or the largest one could seem to be alone.
         onto: references to add to, encoded by the same restorer and embedder. A person who is in there already is
             encoded anew with all photographs.
+        reader: the built-in embedder, where it is at hand and is not `embedder`.
         progress: called before each photograph and between the network's blocks; what it raises ends the work.
 
     Raises:
@@ -138,40 +160,47 @@ def encode_references(
             f"'{restorer.name}' restores whole faces and cannot read references; expected a restorer with a codebook "
             "(the built-in one or CodeFormer)."
         )
+    reader = built_in(embedder, reader)
     if onto:
         check_restorer(onto, restorer)
-        check_embedder(onto, embedder)
+        check_embedder(onto, embedder, reader)
     seen: dict[str, list[list[_View]]] = {}
     refused = list(onto.refused) if onto else []
+    doubted = list(onto.doubted) if onto else []
     people = {person.name: person for person in onto.people} if onto else {}
     for photo in photos:
         if progress:
             progress()
-        views = _views(photo, embedder, detect)
+        views = _views(photo, embedder, reader, detect)
         if views:
             seen.setdefault(photo.person, []).append(views)
         else:
             refused.append((photo.source, "no face was found in it; expected a photograph that shows one"))
-    reader = embedder if embedder.name == "built-in" else load_embedder("built-in")
     for name, photographs in seen.items():
         known = _known(people.pop(name)) if name in people else []
-        own, why = _own_faces(photographs, known, embedder.same)
+        again = {view.source for view in known}
+        doubted = [(source, reason) for source, reason in doubted if source not in again]
+        own, why, doubts = _own_faces(photographs, known, reader)
         refused += why
+        doubted += doubts
         if own:
-            faces = torch.stack([view.pixels for view in own])
-            people[name] = person_from(
+            made = person_from(
                 name,
-                faces,
+                torch.stack([view.pixels for view in own]),
                 restorer,
-                reader.embed(faces),
+                torch.stack([view.identity for view in own]),
                 torch.stack([view.embedding for view in own]),
-                [view.weight for view in own],
+                [view.weight * view.trust for view in own],
                 [view.source for view in own],
                 progress,
             )
+            people[name] = replace(made, given=tuple(view.weight for view in own))
     for source, reason in refused[len(onto.refused) if onto else 0 :]:
         log.warning("The reference %s is not used: %s.", source, reason)
-    return References(tuple(people.values()), restorer.fingerprint, embedder.name, tuple(refused))
+    for source, reason in doubted:
+        log.warning("The reference %s counts for less: %s.", source, reason)
+    by = (embedder.fingerprint, reader.fingerprint)
+    return References(tuple(people.values()), restorer.fingerprint, embedder.name, by, tuple(refused), tuple(doubted))
 
 
 def check_restorer(references: References, restorer: Restorer) -> None:
@@ -183,13 +212,19 @@ def check_restorer(references: References, restorer: Restorer) -> None:
         )
 
 
-def check_embedder(references: References, embedder: Embedder) -> None:
-    """Raise ValueError unless the references were embedded by this embedder."""
+def check_embedder(references: References, embedder: Embedder, reader: Embedder | None = None) -> None:
+    """Raise ValueError unless the references were embedded by this embedder, and by this built-in one where given."""
     if references.embedder != embedder.name:
         raise ValueError(
             f"The references were embedded by '{references.embedder}', but this is '{embedder.name}'; expected the "
             "same one. Choose it, or encode the photographs again."
         )
+    for made, used in zip(references.embedded_by, (embedder, reader), strict=True):
+        if used and made != used.fingerprint:
+            raise ValueError(
+                f"The references were embedded by weights {made} of the embedder '{used.name}', but these are "
+                f"{used.fingerprint}; expected the same ones. Encode the photographs again."
+            )
 
 
 def save_references(references: References, path: Path) -> None:
@@ -206,9 +241,11 @@ def save_references(references: References, path: Path) -> None:
         "format": FORMAT,
         "restorer": references.restorer,
         "embedder": references.embedder,
+        "embedded_by": references.embedded_by,
         "refused": references.refused,
+        "doubted": references.doubted,
         "people": [
-            {"name": p.name, "weights": p.weights, "sources": p.sources, "sides": list(p.skips)}
+            {"name": p.name, "weights": p.weights, "given": p.given, "sources": p.sources, "sides": list(p.skips)}
             for p in references.people
         ],
     }
@@ -233,23 +270,28 @@ def load_references(path: Path) -> References:
             for number, person in enumerate(about["people"]):
                 tensors = {name: file.get_tensor(f"{number}.{name}") for name in TENSORS}
                 skips = {side: file.get_tensor(f"{number}.skips.{side}") for side in person["sides"]}
-                weights, sources = tuple(person["weights"]), tuple(person["sources"])
-                people.append(Person(person["name"], skips=skips, weights=weights, sources=sources, **tensors))
+                weights, sources, given = (tuple(person[key]) for key in ("weights", "sources", "given"))
+                people.append(
+                    Person(person["name"], skips=skips, weights=weights, sources=sources, given=given, **tensors)
+                )
     except (SafetensorError, KeyError) as error:
         raise ValueError(
             f"'{path}' holds no references ({error}); expected a file that was saved by this program."
         ) from error
-    refused = tuple((source, reason) for source, reason in about["refused"])
-    return References(tuple(people), about["restorer"], about["embedder"], refused)
+    refused, doubted = (tuple((source, reason) for source, reason in about[key]) for key in ("refused", "doubted"))
+    embedded_by = (about["embedded_by"][0], about["embedded_by"][1])
+    return References(tuple(people), about["restorer"], about["embedder"], embedded_by, refused, doubted)
 
 
-def _views(photo: ReferencePhoto, embedder: Embedder, detect: Detect) -> list[_View]:
+def _views(photo: ReferencePhoto, embedder: Embedder, reader: Embedder, detect: Detect) -> list[_View]:
     """The largest faces of a photograph, largest first."""
     batch = photo.pixels[None]
     found = sorted(detect(batch), key=_area, reverse=True)[:MOST_FACES]
     crops = crop_faces(batch, measure_faces(batch, found))
-    pairs = zip(crops.faces, crops.pixels, embedder.embed(crops.pixels), strict=True)
-    views = [_View(face, pixels, embedding, photo.source, photo.weight) for face, pixels, embedding in pairs]
+    identity = reader.embed(crops.pixels)
+    embeddings = identity if embedder is reader else embedder.embed(crops.pixels)
+    rows = zip(crops.faces, crops.pixels, identity, embeddings, strict=True)
+    views = [_View(*row, photo.source, photo.weight) for row in rows]
     return sorted(views, key=lambda view: -_area(view.face))
 
 
@@ -257,22 +299,26 @@ def _known(person: Person) -> list[_View]:
     """The photographs that a person has already."""
     crops = aligned_crops(person.faces)
     faces = [replace(f, quality=q) for f, q in zip(crops.faces, measure_quality(crops), strict=True)]
-    rows = zip(faces, person.faces, person.embeddings, person.sources, person.weights, strict=True)
+    given = person.given or person.weights
+    rows = zip(faces, person.faces, person.identity, person.embeddings, person.sources, given, strict=True)
     return [_View(*row) for row in rows]
 
 
-def _own_faces(photographs: list[list[_View]], known: list[_View], same: float) -> tuple[list[_View], list[Refusal]]:
-    """A person's own face in each photograph, the best of them, and which photographs are refused and why."""
+def _own_faces(
+    photographs: list[list[_View]], known: list[_View], reader: Embedder
+) -> tuple[list[_View], list[Refusal], list[Refusal]]:
+    """A person's own face in each photograph, the best of them; which are refused, which count for less, and why."""
     refused: list[Refusal] = []
     alone = known + [views[0] for views in photographs if len(views) == 1 and not views[0].fault]
     kept = list(known)
     for views in photographs:
         own = views[0]
         if len(views) > 1 and alone:
-            own = max(views, key=lambda view: _alike(view, alone))
-            if _alike(own, alone) < same:
+            own = max(views, key=lambda view: _evidence(view, alone, reader))
+            sure = chance(_evidence(own, alone, reader))
+            if sure < 0.5:
                 reason = f"none of its {len(views)} faces is like the one in the other photographs of this person"
-                refused.append((own.source, reason))
+                refused.append((own.source, f"{reason} (the likeliest: {sure:.0%})"))
                 continue
         elif len(views) > 1 and _area(own.face) < OUTSTANDING * _area(views[1].face):
             reason = f"it shows {len(views)} faces and nothing says whose is meant; crop it, or add one of them alone"
@@ -282,16 +328,50 @@ def _own_faces(photographs: list[list[_View]], known: list[_View], same: float) 
             refused.append((own.source, own.fault))
         else:
             kept.append(own)
-    while len(kept) > 1:
-        agree = [round(_alike(view, kept[:n] + kept[n + 1 :]), 4) for n, view in enumerate(kept)]
-        worst = min(range(len(kept)), key=lambda n: (agree[n], -n))
-        if agree[worst] >= same:
-            break
-        reason = f"it shows another person than the others (cosine {agree[worst]:.2f}, needed {same:.2f})"
-        refused.append((kept.pop(worst).source, reason))
+    kept, strangers = _one_person(kept, reader)
+    refused += strangers
     best = sorted(kept, key=lambda view: (-view.weight * (1 - view.damage), -view.side))
     refused += [(view.source, f"the {MOST} best of {len(kept)} are used") for view in best[MOST:]]
-    return [view for view in kept if view in best[:MOST]], refused
+    kept = [view for view in kept if view in best[:MOST]]
+    doubted: list[Refusal] = []
+    result = []
+    for n, view in enumerate(kept):
+        sure = chance(_evidence(view, kept[:n] + kept[n + 1 :], reader) + GIVEN) if len(kept) > 1 else 1.0
+        if sure < DOUBTFUL:
+            doubted.append((view.source, f"it may show somebody else than the others ({sure:.0%} sure)"))
+            view = replace(view, trust=sure)
+        result.append(view)
+    return result, refused, doubted
+
+
+def _one_person(views: list[_View], reader: Embedder) -> tuple[list[_View], list[Refusal]]:
+    """The photographs of most of a name's people, and why the others are refused.
+
+    Photographs are joined, the likeliest first, as long as what is joined is likelier one person than not. Of the
+    groups that are left the one that counts most is taken, of two that count the same the first.
+    """
+    groups = {n: [view] for n, view in enumerate(views)}
+
+    def odds(a: int, b: int) -> float:
+        looks = torch.cat([_evidences(groups[a], groups[b], reader), _evidences(groups[b], groups[a], reader)])
+        return float(looks.mean())
+
+    joined = {(a, b): odds(a, b) for a in groups for b in groups if a < b}
+    while joined:
+        (a, b), best = max(joined.items(), key=lambda item: (item[1], (-item[0][0], -item[0][1])))
+        if chance(best + GIVEN) < REFUSED:
+            break
+        groups[a] += groups.pop(b)
+        joined = {pair: value for pair, value in joined.items() if not {a, b} & set(pair)}
+        joined |= {(min(a, c), max(a, c)): odds(a, c) for c in groups if c != a}
+    ranked = sorted(groups.values(), key=lambda group: -sum(view.weight for view in group))  # of equals the first
+    refused = []
+    for group in ranked[1:]:
+        for view in group:
+            sure = chance(_evidence(view, ranked[0], reader) + GIVEN)
+            others = "the others" if len(ranked[0]) > len(group) else "the first one"
+            refused.append((view.source, f"it shows somebody else than {others} ({sure:.0%} likely to be the same)"))
+    return [view for view in views if ranked and any(view is kept for kept in ranked[0])], refused
 
 
 def person_from(
@@ -310,10 +390,16 @@ def person_from(
     return Person(name, faces, content, quality, kept, identity, embeddings, tuple(weights), tuple(sources))
 
 
-def _alike(view: _View, others: Sequence[_View]) -> float:
-    """Cosine to the mean of some others."""
-    mean = torch.stack([other.weight * other.embedding for other in others]).sum(0)
-    return float(F.cosine_similarity(view.embedding, mean, dim=0))
+def _evidence(view: _View, others: Sequence[_View], reader: Embedder) -> float:
+    """Evidence that a photograph shows the person of some others."""
+    return float(_evidences([view], others, reader)[0])
+
+
+def _evidences(views: Sequence[_View], others: Sequence[_View], reader: Embedder) -> Tensor:
+    """The same of several (N,); by the built-in embedder, which is calibrated for all kinds of faces."""
+    mean = torch.stack([other.weight * other.identity for other in others]).sum(0)
+    cosines = F.cosine_similarity(torch.stack([view.identity for view in views]), mean[None], dim=1)
+    return reader.calibration.evidence(cosines[:, None], [view.quality for view in views], [len(others)])[:, 0]
 
 
 def _area(face: Face) -> float:

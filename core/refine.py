@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from .batches import batch_size, in_batches
 from .crop import maps_into_crops, template_view
+from .evidence import amount
 from .identity import BuiltinEmbedder
 from .lookup import look_up
 from .measure import measure_quality
@@ -145,14 +146,11 @@ def refine_tokens(
         return Refined(tokens, mask, None, (None,) * count, ())
     given = people if people and any(people) else None
     read, target = tokens, None
-    unread = given is not None and tokens.transfer is None and tokens.restorer.transfers
-    if identity or candidates > 1 or unread:
+    if given and tokens.transfer is None and tokens.restorer.transfers:
+        read, _ = tokens.restorer.transfer(tokens, given, sure=[amount(face.sure) for face in tokens.crops.faces])
+    if identity or candidates > 1:
         reader = reader or BuiltinEmbedder(device=network.embedding.device)
-        own = reader.embed(template_view(tokens.crops))
-        target = identity_target(tokens, own, given)
-        if given and unread:
-            embeddings = [None if f.by_hand else e for f, e in zip(tokens.crops.faces, own, strict=True)]
-            read, _ = tokens.restorer.transfer(tokens, given, identity=embeddings)
+        target = identity_target(tokens, reader.embed(template_view(tokens.crops)), given)
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode(False), torch.no_grad():
         flow = _Flow(network, prior, reader.network if identity and reader else None)
@@ -201,16 +199,12 @@ def identity_target(tokens: FaceTokens, own: Tensor, people: Sequence[Person | N
         measured = list(measure_quality(tokens.crops))
     kept = [max(1 - quality.damage, LEAST_TRUST) for quality in measured if quality]
     target = own * own.new_tensor(kept)[:, None]
-    transfer = getattr(tokens.restorer.network, "transfer", None)
     for n, person in enumerate(people or ()):
         if person is None:
             continue
         weights = person.identity.new_tensor(person.weights)[:, None]
         theirs = F.normalize((person.identity * weights).sum(0), dim=0).to(own)
-        sure = 1.0
-        if transfer is not None and not faces[n].by_hand:
-            sure = torch.sigmoid(transfer.trust(own[n], theirs)).item()
-        target[n] += sure * theirs
+        target[n] += amount(faces[n].sure) * theirs
     return F.normalize(target)
 
 

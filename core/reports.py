@@ -49,7 +49,8 @@ def restored_record(report: FaceReport) -> dict[str, object]:
 
 def match_record(match: Match) -> dict[str, object]:
     """How well a face matched, and why it did or did not."""
-    return {"score": None if match.score is None else round(match.score, 3), "reason": match.reason}
+    numbers = {"chance": match.chance, "score": match.score}
+    return {key: None if x is None else round(x, 3) for key, x in numbers.items()} | {"reason": match.reason}
 
 
 def proof_record(proof: Proof) -> dict[str, object]:
@@ -78,9 +79,10 @@ def references_record(references: References) -> dict[str, object]:
         "embedder": references.embedder,
         "people": {person.name: list(person.sources) for person in references.people},
         "refused": refused_records(references.refused),
+        "doubted": refused_records(references.doubted),
     }
 
 
 def refused_records(refused: Iterable[Refusal]) -> list[dict[str, str]]:
-    """Photographs that are not used, and why."""
+    """Photographs that are not used, or count for less, and why."""
     return [{"photograph": source, "reason": reason} for source, reason in refused]

@@ -6,6 +6,7 @@ A file is known by the names and shapes of its tensors, never by its name.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from .checkpoints import Checkpoint, fingerprint, inspect, read
+from .checkpoints import Checkpoint, about, fingerprint, inspect, read
 from .foreign import OnnxRestorer, SpandrelRestorer
 from .geometry import TEMPLATE_SIZE
 from .models.codeformer import CodeFormer, config_from_state
@@ -25,12 +25,15 @@ from .models.restorer import ResemblanceNet, RestorerConfig
 from .models.transfer import TransferNet
 from .token_restorer import TokenRestorer
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[], None]
 SMALLEST_ONNX = 20 << 20  # [bytes] smaller ones are face detectors and the like
 OTHER_SIDES = re.compile(r"(?<!\d)(128|256|1024|2048)(?!\d)")  # GPEN-BFR-1024.onnx and its kin
 BUILTIN = Path(__file__).parent / "weights" / "restorer.safetensors"
 TRANSFER = BUILTIN.with_name("transfer.safetensors")
 PRIOR = BUILTIN.with_name("prior.safetensors")
+EMBEDDING = BUILTIN.with_name("embedding.safetensors")
 
 
 class Restorer(Protocol):
@@ -113,11 +116,19 @@ def _load_resemblance(
 
 
 def attach_transfer(restorer: Restorer, network: ResemblanceNet, path: Path = TRANSFER) -> None:
-    """Give a restorer the part that reads references, where the weights in `path` were trained on this very restorer.
+    """Give a restorer the part that reads references, where the weights in `path` were trained on this very restorer
+    and read the embedding network that lies beside them.
 
     Raises:
         OSError, ValueError: the file is damaged.
     """
+    embedding = path.with_name(EMBEDDING.name)
+    beside = about(embedding).get("fingerprint") if embedding.is_file() else "none"
+    if path.is_file() and about(path).get("embedder") != beside:
+        log.warning(
+            "'%s' was made for another '%s': it is left out. Put the two that belong together.", path, embedding
+        )
+        return
     transfer = _part(path, restorer, network, lambda state: TransferNet())
     if transfer is not None:
         faster = network.embedding.dtype == torch.bfloat16
@@ -141,9 +152,7 @@ def _part(
     """A part with its weights, beside the network; None without a file, or if trained with another restorer."""
     if not path.is_file():
         return None
-    with safe_open(path, "pt") as file:
-        trained_on = (file.metadata() or {}).get("restorer")
-    if trained_on != restorer.fingerprint:
+    if about(path).get("restorer") != restorer.fingerprint:
         return None
     state = read(path)
     part = build(state)

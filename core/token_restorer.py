@@ -137,7 +137,7 @@ class TokenRestorer:
         tokens: FaceTokens,
         people: Sequence[Person | None],
         strength: float = 1.0,
-        identity: Sequence[Tensor | None] | None = None,
+        sure: Sequence[float | None] | None = None,
         progress: Progress | None = None,
     ) -> tuple[FaceTokens, list[Tensor]]:
         """Look for each face in the photographs of its person.
@@ -146,8 +146,7 @@ class TokenRestorer:
             tokens: N faces that this restorer encoded.
             people: for each face whose photographs to take from; None leaves the face as it is.
             strength: 0 to 1.
-            identity: for each face what the built-in embedder says of it, (D,): where it disagrees with the
-                photographs, less is taken. None takes the person for the right one.
+            sure: for each face how much (0 to 1) to trust that it shows its person: so much is taken. None is all.
             progress: called for each face.
 
         Returns:
@@ -166,7 +165,7 @@ class TokenRestorer:
                 attribution.append(tokens.content.new_zeros(0, *tokens.content.shape[-2:]))
                 continue
             one = slice(n, n + 1)
-            own = identity[n] if identity else None
+            chance = sure[n] if sure else None
             photographs = Photographs(
                 person.faces[None].to(like.device),
                 person.content[None].to(like.device),
@@ -181,7 +180,7 @@ class TokenRestorer:
                 photographs,
                 self._steps.codebook(),
                 self.network.encoder,  # type: ignore[arg-type]
-                None if own is None else own[None].to(like.device),
+                None if chance is None else torch.tensor([chance], device=like.device),
                 strength,
             )
             gate = found.transfer[found.shares.shape[-1]][:, -1:].float()

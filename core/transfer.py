@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .borrow import borrow
 from .crop import aligned_crops, maps_into_crops, pick_crops, template_masks, template_view
-from .identity import Embedder, load_embedder
+from .evidence import amount
 from .matching import check_names
 from .measure import luma, measure_quality
 from .preview import COLOURS
@@ -51,11 +51,11 @@ def transfer_texture(
     strength: float = 1.0,
     people: Sequence[str | None] | None = None,
     progress: Progress | None = None,
-    reader: Embedder | None = None,
 ) -> Transferred:
     """Give each face texture from the photographs of its person.
 
     A photograph is passed over for a face that it is the very picture of, and for one that is no more damaged than it.
+    Less is taken where it is not sure that the face shows the person (:func:`.evidence.amount`).
 
     Args:
         tokens: of the faces, as they were encoded.
@@ -64,8 +64,6 @@ def transfer_texture(
         people: the name of the person each face shows, or None for nobody; left out, those that the faces carry
             (:attr:`.records.Face.person`).
         progress: see :class:`.restorers.Restorer`.
-        reader: the built-in embedder, by which a restorer takes less from the photographs of somebody else, unless the
-            face was named by hand; read from disk where it is not given.
 
     Returns:
         New tokens. At strength 0, and where there is nobody to take from, those that were given.
@@ -80,13 +78,11 @@ def transfer_texture(
     attribution = [tokens.content.new_zeros(len(p) if p else 0, *tokens.content.shape[-2:]) for p in whole]
     if strength > 0 and any(given):
         chosen = [_subset(person, rows[n]) if person else None for n, person in enumerate(given)]
+        sure = [amount(face.sure) for face in tokens.crops.faces]
         if tokens.restorer.transfers:
-            reader = reader or load_embedder("built-in", tokens.content.device)
-            embedded = reader.embed(template_view(tokens.crops))
-            identity = [None if face.by_hand else own for face, own in zip(tokens.crops.faces, embedded, strict=True)]
-            tokens, found = tokens.restorer.transfer(tokens, chosen, strength, identity, progress)
+            tokens, found = tokens.restorer.transfer(tokens, chosen, strength, sure, progress)
         else:
-            tokens, found = borrow(tokens, chosen, strength, progress)
+            tokens, found = borrow(tokens, chosen, strength, sure, progress)
         for n, person in enumerate(given):
             if person:
                 attribution[n][rows[n]] = found[n].to(attribution[n])
@@ -188,5 +184,6 @@ def _subset(person: Person, rows: list[int]) -> Person:
         identity=person.identity[rows],
         embeddings=person.embeddings[rows],
         weights=tuple(person.weights[row] for row in rows),
+        given=tuple(person.given[row] for row in rows) if person.given else (),
         sources=tuple(person.sources[row] for row in rows),
     )

@@ -43,7 +43,8 @@ class CompareIdentity(io.ComfyNode):
             ],
             outputs=[
                 io.String.Output(
-                    display_name="scores", tooltip="How alike each face is, before and after, and the gain, as JSON."
+                    display_name="scores",
+                    tooltip="How alike each face is, before and after, the gain, and how sure the person is, as JSON.",
                 ),
                 io.Image.Output(
                     display_name="picture", tooltip="The faces side by side: before, after, compared with whom."
@@ -72,14 +73,14 @@ class CompareIdentity(io.ComfyNode):
             found = compare_identity(first, second, detect_all, embedder, true[0] if true else references)
             compared += [replace(c, face=replace(c.face, image=number)) for c in found]
             bar.finish()
-        scores = {"embedder": embedder.name, "same_from": embedder.same, "faces": [_record(c) for c in compared]}
+        scores = {"embedder": embedder.name, "faces": [_record(c) for c in compared]}
         picture = draw_rows([_row(c) for c in compared[:SHOWN]])
         return io.NodeOutput(json.dumps(scores, indent=1), image_of(picture[None]))
 
 
 def _record(c: Compared) -> dict[str, object]:
     scores = {"before": round(c.before, 3), "after": round(c.after, 3), "gain": round(c.after - c.before, 3)}
-    return {"image": c.face.image, **face_record(c.face), "person": c.person, **scores, "same": c.same}
+    return {"image": c.face.image, **face_record(c.face), "person": c.person, **scores, "sure": round(c.sure, 3)}
 
 
 def _row(c: Compared) -> list[tuple[Tensor, str]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.crop import crop_faces
-from ..core.matching import Match, labelled, match_faces, parse_manual
-from ..core.records import Face, PhotoFaces, References
+from ..core.identity import EMBEDDERS, Embedder
+from ..core.matching import Match, labelled, look_at, match_looks, parse_manual
+from ..core.records import Face, FaceTokens, PhotoFaces, References
 from ..core.references import ReferencePhoto, encode_references
 from ..core.reports import match_record, references_record
 from ..core.restorers import Restorer
@@ -56,13 +58,21 @@ class EncodeReferences(io.ComfyNode):
                     step=0.05,
                     tooltip="How much these photographs count beside the person's others. Lower it for poorer ones.",
                 ),
+                io.Combo.Input(
+                    "embedder",
+                    options=[*reversed(EMBEDDERS)],
+                    default=models.BUILT_IN,
+                    optional=True,
+                    tooltip="What tells people apart: the built-in network, or insightface's on clean faces and the "
+                    "built-in one on damaged ones. References that are added to others keep theirs.",
+                ),
             ],
             outputs=[
                 ReferencesSocket.Output(
                     display_name="references", tooltip="For the nodes that restore, match, transfer and compare."
                 ),
                 io.String.Output(
-                    display_name="report", tooltip="Which photographs are used, and why others are not, as JSON."
+                    display_name="report", tooltip="Which photographs are used, which count for less, and why, as JSON."
                 ),
             ],
         )
@@ -75,6 +85,7 @@ class EncodeReferences(io.ComfyNode):
         weight: list[float],
         restorer: list[Restorer] | None = None,
         references: list[References] | None = None,
+        embedder: list[str] | None = None,
     ) -> io.NodeOutput:
         """See the class."""
         pictures = [picture for batch in image for picture in photos_of(batch)]
@@ -84,6 +95,7 @@ class EncodeReferences(io.ComfyNode):
             person[0],
             weight[0],
             references[0] if references else None,
+            embedder[0] if embedder else models.BUILT_IN,
         )
         return io.NodeOutput(found, json.dumps(references_record(found), indent=1))
 
@@ -107,16 +119,16 @@ class MatchReferences(io.ComfyNode):
                     "threshold",
                     default=OWN,
                     min=OWN,
-                    max=1.0,
+                    max=0.99,
                     step=0.01,
-                    tooltip="How alike a face and the references must be (cosine). Below 0 the recognition network's "
-                    "own. Lower it when a damaged face is not recognised, raise it when a stranger is.",
+                    tooltip="How sure it must be that a face shows a person, above 0 and below 1. Below 0 the default "
+                    "of 0.5. Lower it when a damaged face is not recognised, raise it when a stranger is.",
                 ),
                 manual_input(),
             ],
             outputs=[
                 FacesSocket.Output(display_name="faces", tooltip="The same faces, labelled, for Crop Faces."),
-                io.String.Output(display_name="report", tooltip="Who was matched, how well, and why, as JSON."),
+                io.String.Output(display_name="report", tooltip="Who was matched, how sure that is, and why, as JSON."),
             ],
         )
 
@@ -128,18 +140,19 @@ class MatchReferences(io.ComfyNode):
         photos = photos_of(image)
         check_same_photos(photos, faces)
         named = parse_manual(manual)
-        embedder = models.get_embedder(references.embedder)
+        embedder, reader = embedders(references)
         bar = PhotoBar(len(photos))
-        shown: list[Face] = []
-        entries = []
+        looks = []
         for number in range(len(photos)):
             own = [face for face in faces.faces if face.image == number]
             crops = crop_faces(photos, own, progress=check_interrupt)
-            matches = match_faces(crops, references, embedder, or_none(threshold), named)
-            shown += map(labelled, own, matches)
-            entries += map(matched_record, own, matches)
+            looks.append(look_at(crops, references, embedder, reader))
             bar.finish()
-        return io.NodeOutput(PhotoFaces(tuple(shown), faces.photos), json.dumps(entries, indent=1))
+        # All together: a face that stays in place from frame to frame is judged by all of them.
+        matches = match_looks(looks, references, or_none(threshold), named)
+        known = [face for look in looks for face in look.faces]
+        shown = PhotoFaces(tuple(map(labelled, known, matches)), faces.photos)
+        return io.NodeOutput(shown, json.dumps(list(map(matched_record, known, matches)), indent=1))
 
 
 def references_input(tooltip: str, optional: bool = True) -> io.Input:
@@ -165,26 +178,37 @@ def encode(
     person: str,
     weight: float = 1.0,
     onto: References | None = None,
+    embedder: str = models.BUILT_IN,
     show: Callable[[float], None] | None = None,
 ) -> References:
-    """References of one person's pictures (3,H,W), added to others.
+    """References of one person's pictures (3,H,W), added to others, whose embedder then holds.
 
     Raises:
         ValueError: none of the pictures can be used; else as :func:`..core.references.encode_references`.
     """
-    # The built-in one even beside insightface: it knows severely damaged faces (MODEL_CARD.md), insightface's does not.
-    embedder = models.get_embedder(onto.embedder if onto else "built-in")
+    chosen, reader = models.get_embedder(onto.embedder if onto else embedder), models.get_embedder(models.BUILT_IN)
     known = sum(len(p) for p in onto.people if p.name == person) if onto else 0
     photos = [
         ReferencePhoto(picture, f"{person} {number}", person, weight)
         for number, picture in enumerate(pictures, known + 1)
     ]
     with working(restorer, len(photos), "references", show) as progress:
-        found = encode_references(photos, restorer, embedder, detect_all, onto, progress)
+        found = encode_references(photos, restorer, chosen, detect_all, onto, progress, reader)
     if person not in [p.name for p in found.people]:
         reasons = "; ".join(f"{source}: {reason}" for source, reason in found.refused)
         raise ValueError(f"None of the photographs of '{person}' can be used ({reasons}). Give at least one good one.")
     return found
+
+
+def embedders(references: References) -> tuple[Embedder, Embedder]:
+    """The embedder that references are matched by, and the built-in one, which decides on damaged faces."""
+    return models.get_embedder(references.embedder), models.get_embedder(models.BUILT_IN)
+
+
+def labelled_tokens(tokens: FaceTokens, matches: Sequence[Match]) -> FaceTokens:
+    """The tokens with faces that carry whom they show, and how sure that is: the less, the less is taken."""
+    faces = tuple(map(labelled, tokens.crops.faces, matches))
+    return replace(tokens, crops=replace(tokens.crops, faces=faces))
 
 
 def detect_all(photos: Tensor) -> list[Face]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import torch
 from comfy_api.latest import io
@@ -15,7 +16,7 @@ from ..core.reports import refined_record
 from ..core.transfer import photographs_for
 from . import models
 from .progress import working
-from .references import matched_record, references_input
+from .references import embedders, labelled_tokens, matched_record, references_input
 from .sockets import OWN, TokensSocket, mask_of, schema
 
 SEEDS = 0xFFFFFFFFFFFFFFFF
@@ -94,19 +95,23 @@ class RefineLatent(io.ComfyNode):
     ) -> io.NodeOutput:
         """See the class."""
         records: list[dict[str, object]] = [{"image": face.image, "index": face.index} for face in tokens.crops.faces]
-        people = None
+        people, named = None, tokens
         if references is not None:
-            matches = labels_or_matches(tokens.crops, references, models.get_embedder(references.embedder))
+            embedder, reader = embedders(references)
+            matches = labels_or_matches(tokens.crops, references, embedder, reader=reader)
             records = [matched_record(*pair) for pair in zip(tokens.crops.faces, matches, strict=True)]
-            people = photographs_for(tokens, references, [match.person for match in matches])
+            named = labelled_tokens(tokens, matches)
+            people = photographs_for(named, references)
         with working(tokens.restorer, len(tokens), f"refine {steps * candidates}") as progress:
-            reader = models.get_embedder("built-in") if steps else None
-            result = refine_tokens(tokens, steps, identity, seed, people, candidates, reader, progress)
+            own = models.get_embedder(models.BUILT_IN) if steps else None
+            result = refine_tokens(named, steps, identity, seed, people, candidates, own, progress)
         outcome = refined_faces(result)
         report = [record | refined_record(face) for record, face in zip(records, outcome, strict=True)]
         spread = torch.zeros_like(result.mask) if result.spread is None else result.spread / WHITE
         maps = [each.clamp(0, 1) if len(tokens) else torch.zeros(1, *each.shape[1:]) for each in (result.mask, spread)]
-        return io.NodeOutput(result.tokens, *map(mask_of, maps), json.dumps(report, indent=1))
+        # Whom they show is for each node to find.
+        refined = result.tokens if named is tokens else replace(result.tokens, crops=tokens.crops)
+        return io.NodeOutput(refined, *map(mask_of, maps), json.dumps(report, indent=1))
 
 
 def refine_input() -> io.Input:

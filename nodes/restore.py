@@ -103,7 +103,7 @@ class RestoreCrops(io.ComfyNode):
         refinement = Refinement(or_none(refine)).settled(restorer)
         options = RestoreOptions(or_none(fidelity), strength, refinement=refinement)
         guidance = _guidance(references, reference_strength)
-        reader = models.get_embedder("built-in") if refinement.steps else None
+        reader = models.get_embedder(models.BUILT_IN) if refinement.steps or guidance else None
         with working(restorer, len(crops), _kind(guidance, refinement)) as progress:
             restored, faces = restore_crops(crops, restorer, options, progress, guidance, reader)
         report = [{"image": face.face.image, **restored_record(face)} for face in faces]
@@ -191,7 +191,7 @@ class RestoreFaces(io.ComfyNode):
             pictures = list(photos_of(reference_image, "reference_image"))
             references = encode(pictures, restorer, PERSON, onto=references)
         guidance = _guidance(references, reference_strength, manual)
-        reader = models.get_embedder("built-in") if refinement.steps else None
+        reader = models.get_embedder(models.BUILT_IN) if refinement.steps or guidance else None
         kind = _kind(guidance, refinement)
         count, height, width, _ = image.shape
         pictures, masks = new_output(*image.shape), new_output(count, height, width)

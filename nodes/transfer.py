@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from comfy_api.latest import io
 
@@ -10,10 +11,9 @@ from ..core.matching import labels_or_matches
 from ..core.records import FaceTokens, References
 from ..core.reports import refused_records
 from ..core.transfer import attribution_map, shares_taken, transfer_texture
-from . import models
 from .crop import tiles_of
 from .progress import working
-from .references import matched_record, references_input
+from .references import embedders, labelled_tokens, matched_record, references_input
 from .sockets import TokensSocket, schema
 
 
@@ -40,7 +40,8 @@ class TransferTexture(io.ComfyNode):
                     tooltip="Which photograph gave what: a colour for each, in the order of the report.",
                 ),
                 io.String.Output(
-                    display_name="report", tooltip="Who each face is, and how much each photograph gave, as JSON."
+                    display_name="report",
+                    tooltip="Who each face is, how sure that is, and how much each photograph gave, as JSON.",
                 ),
             ],
         )
@@ -48,17 +49,17 @@ class TransferTexture(io.ComfyNode):
     @classmethod
     def execute(cls, tokens: FaceTokens, references: References, strength: float) -> io.NodeOutput:
         """See the class."""
-        matches = labels_or_matches(tokens.crops, references, models.get_embedder(references.embedder))
+        embedder, reader = embedders(references)
+        matches = labels_or_matches(tokens.crops, references, embedder, reader=reader)
         with working(tokens.restorer, len(tokens), "transfer") as progress:
-            people = [match.person for match in matches]
-            reader = models.get_embedder("built-in")
-            result = transfer_texture(tokens, references, strength, people, progress, reader)
+            result = transfer_texture(labelled_tokens(tokens, matches), references, strength, progress=progress)
         report, taken = [], shares_taken(result)
         for n, (face, match) in enumerate(zip(tokens.crops.faces, matches, strict=True)):
             shares = {source: round(share, 3) for source, share in taken[n]}
             unused = refused_records(result.unused[n])
             report.append({**matched_record(face, match), "taken": shares, "unused_references": unused})
-        return io.NodeOutput(result.tokens, tiles_of(attribution_map(result)), json.dumps(report, indent=1))
+        given = replace(result.tokens, crops=tokens.crops)  # whom they show is for each node to find
+        return io.NodeOutput(given, tiles_of(attribution_map(result)), json.dumps(report, indent=1))
 
 
 def strength_input(name: str, optional: bool = False) -> io.Input:

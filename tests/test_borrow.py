@@ -161,7 +161,7 @@ def test_codeformer_draws_what_was_borrowed(tiny_codeformer):
     reference = person_of(restorer.encode(pixels[1:], Lookup())[1])
     calls = []
     tokens = dataclasses.replace(tokens, quality=tokens.quality.requires_grad_())
-    moved, again = (borrow(tokens, [reference], 1.0, lambda: calls.append(1))[0] for _ in range(2))
+    moved, again = (borrow(tokens, [reference], 1.0, progress=lambda: calls.append(1))[0] for _ in range(2))
     assert torch.equal(moved.quality, again.quality) and not moved.quality.requires_grad and len(calls) == 2
     assert moved.content is tokens.content and moved.logits is tokens.logits and moved.skips is tokens.skips
     blind, drawn = decode_tokens(tokens), decode_tokens(moved)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from resemblance.core.checkpoints import TensorInfo, fingerprint, inspect, read
+from resemblance.core.checkpoints import TensorInfo, about, fingerprint, inspect, read
 from resemblance.core.restorers import load_restorer
 from safetensors.torch import save_file
 
@@ -213,3 +213,12 @@ def test_fingerprint_of_known_bytes():
     import hashlib
 
     assert fingerprint({"x": torch.tensor(1.0)}) == hashlib.sha256(b"x" + struct.pack("<f", 1.0)).hexdigest()[:16]
+
+
+def test_what_a_file_says_of_itself(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "told.safetensors", {"fingerprint": "abc"})
+    save_file({"x": torch.zeros(1)}, tmp_path / "silent.safetensors")
+    assert about(tmp_path / "told.safetensors") == {"fingerprint": "abc"}
+    assert about(tmp_path / "silent.safetensors") == {}
+    with pytest.raises(OSError, match="missing"):
+        about(tmp_path / "missing.safetensors")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from resemblance.core.apps.cli import build_parser, main
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.images import read_photo
 from resemblance.core.records import Face
+from resemblance.core.references import load_references, save_references
 
 
 class Darker:
@@ -401,7 +403,7 @@ def portray(path: Path, name: str, blur: int = 1) -> Path:
     return path
 
 
-def test_references_are_used_and_reported(tmp_path, people):
+def test_references_are_used_and_reported(tmp_path, people, capsys):
     portray(tmp_path / "family/anna/1.png", "anna")
     portray(tmp_path / "family/anna/22.png", "anna")
     portray(tmp_path / "family/bob/1.png", "bob")
@@ -415,10 +417,17 @@ def test_references_are_used_and_reported(tmp_path, people):
     assert report["references"]["refused"] == [] and report["references"]["match_threshold"] == 0.5
     first, second = (picture["faces"][0] for picture in report["pictures"])
     assert first["person"] == "anna" and first["with_references"] and first["match"]["score"] > 0.9
+    assert first["match"]["chance"] > 0.99 and first["match"]["reason"] == "anna, 100% sure"
+    assert report["references"]["doubted"] == []
     assert set(first["identity_to_references"]) == {"before", "restored_without", "restored_with"}
     assert list(first["taken"]) == anna and 0 <= first["invented"] <= 1
     assert second["person"] is None and not second["with_references"] and "needed" in second["match"]["reason"]
     assert people[0].given == [[tuple(anna)]]
+    told = capsys.readouterr().err
+    assert "1 restored, 1 with references (anna, 100% sure)" in told
+    assert (
+        "1 restored, none with references (the likeliest is" in told and "50% needed; or name the face by hand)" in told
+    )
     assert tree(tmp_path / "maps") == ["anna.png.face0.attribution.png", "anna.png.face0.invention.png"]
     assert read_photo(tmp_path / "maps/anna.png.face0.attribution.png").pixels.shape == (3, 512, 512)
 
@@ -429,11 +438,14 @@ def test_by_hand_and_by_strength(tmp_path, people, capsys):
     command = (tmp_path / "in", "--reference", reference, "--overwrite", "-o", tmp_path / "out")
     assert restore(*command, "--match", "0=reference") == 0
     assert people[-1].given == [[(str(reference),)]]
-    assert "1 restored, 1 with references" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "1 with references (named by hand, but probably somebody else: 3% likely to be reference)" in told
     assert restore(*command, "--match", "0=reference", "--reference-strength", "0") == 0
     assert people[-1].given == [] and "none with references" in capsys.readouterr().err
-    assert restore(*command, "--match-threshold", "-1") == 0
-    assert people[-1].given == [[(str(reference),)]]
+    # e^7 against it and 9 to 1 for it leave 0.8%.
+    for threshold, given in (("0.01", []), ("0.005", [[(str(reference),)]])):
+        assert restore(*command, "--match-threshold", threshold) == 0
+        assert people[-1].given == given
 
 
 def test_aligned_crops_take_references_too(tmp_path, people):
@@ -482,6 +494,30 @@ def test_references_are_encoded_once_and_saved(tmp_path, people, capsys):
     assert saved.read_bytes() == before and not (tmp_path / "b.safetensors").exists()
 
 
+def test_saved_references_are_put_together(tmp_path, people, capsys):
+    doubt, refusal = ("poor.png", "it may be somebody else"), ("none.png", "no face")
+    for name in ("anna", "bob"):
+        saved = tmp_path / f"{name}.safetensors"
+        main(["references", str(portray(tmp_path / name / "1.png", name)), "-o", str(saved)])
+        save_references(replace(load_references(saved), refused=(refusal,), doubted=(doubt,)), saved)
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    both = ("--reference", tmp_path / "anna.safetensors", tmp_path / "bob.safetensors")
+    capsys.readouterr()
+    # Each photograph lies in no folder of its own, so that both are of the same name.
+    assert restore(picture, "-o", tmp_path / "out.png", *both) == 2
+    assert "'reference' is in two of the saved references" in capsys.readouterr().err
+    other = load_references(tmp_path / "bob.safetensors")
+    save_references(replace(other, people=(replace(other.people[0], name="bob"),)), tmp_path / "bob.safetensors")
+    assert restore(picture, "-o", tmp_path / "out.png", "--report", "-", *both) == 0
+    found = json.loads(capsys.readouterr().out)["references"]
+    assert list(found["people"]) == ["reference", "bob"]
+    assert [entry["photograph"] for entry in found["refused"]] == ["none.png"] * 2
+    assert [entry["photograph"] for entry in found["doubted"]] == ["poor.png"] * 2
+    save_references(replace(other, embedded_by=("a" * 16, "c" * 16)), tmp_path / "bob.safetensors")
+    assert restore(picture, "-o", tmp_path / "out.png", "--overwrite", *both) == 2
+    assert "different restorers or embedders; make them anew" in capsys.readouterr().err
+
+
 def test_saved_references_of_another_restorer(tmp_path, people, capsys, monkeypatch):
     saved = tmp_path / "anna.safetensors"
     main(["references", str(portray(tmp_path / "1.png", "anna")), "-o", str(saved)])
@@ -511,6 +547,7 @@ def test_whole_face_restorers_go_on_without_references(tmp_path, fakes, capsys):
         (("--reference", "anna", "--match", "anna"), "The matches were 'anna'"),
         (("--reference", "anna", "--match", "0=zoe"), "'zoe' is not among the people of the references; expected one"),
         (("--reference", "anna", "--reference-strength", "2"), "strength of the references was 2"),
+        (("--reference", "anna", "--match-threshold", "1"), "threshold of matching was 1; expected a chance above 0"),
         (("--reference", "anna", "--maps", "in"), "pictures are read from there"),
         (("--reference", "anna", "--maps", "in/a.png"), "is a file; expected a folder"),
         (("--reference", "missing"), "missing: no such file"),

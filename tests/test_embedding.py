@@ -1,25 +1,37 @@
+import csv
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from resemblance.core.geometry import TEMPLATE
-from resemblance.core.models.detector import fold
 from resemblance.core.models.embedding import RECOGNITION_TEMPLATE, EmbeddingConfig, EmbeddingNet, RecognitionCrop
-from safetensors.torch import load_file
+from torch.nn import functional as F
 
-TINY = EmbeddingConfig(widths=(8, 16, 24, 32), blocks=(0, 1, 2, 0), features=40, dim=12)
+TINY = EmbeddingConfig(4, (8, 8, 8, 12, 12, 16, 16, 16, 16, 16, 16, 24, 24), dim=12)
 FACES = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return EmbeddingNet(TINY).eval()
+    net = EmbeddingNet(TINY).eval()
+    for parameter in net.parameters():  # as they begin, biases drown what a face shows
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=(2 / parameter[0].numel()) ** 0.5)
+        elif parameter.min() < 0:
+            torch.nn.init.zeros_(parameter)
+    return net
 
 
-@pytest.mark.parametrize("size", [256, 512])
+@pytest.fixture
+def training():
+    return pytest.importorskip("resemblance.core.training.embedding")
+
+
+@pytest.mark.parametrize("size", [160, 256, 512])
 def test_crops_are_where_recognition_expects_the_points(size):
     """A dot on each point of the template lands on the point of the 112 px alignment, within what the fit leaves."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
@@ -33,7 +45,7 @@ def test_crops_are_where_recognition_expects_the_points(size):
         assert math.dist(map(float, found), expected) < 3
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 112, 112), (1, 3, 256, 512), (1, 3, 0, 0)])
+@pytest.mark.parametrize("shape", [(1, 3, 300, 300), (1, 3, 256, 512), (1, 3, 0, 0)])
 def test_other_sizes_are_named(tiny, shape):
     with pytest.raises(ValueError, match=rf"{shape[3]}x{shape[2]} px; expected squares .* multiple of 256"):
         tiny(torch.zeros(shape))
@@ -64,69 +76,116 @@ def test_bfloat16_is_near_float32(tiny):
     assert ((embeddings * tiny(FACES)).sum(1) > 0.999).all()
 
 
-def test_sizes_are_read_off_the_tensors(tiny):
-    for config in (TINY, replace(TINY, normalise=True), EmbeddingConfig()):
+def test_sizes_are_read_off_the_tensors():
+    for config in (TINY, replace(TINY, dim=7), EmbeddingConfig()):
         assert EmbeddingConfig.from_state(EmbeddingNet(config).state_dict()) == config
 
 
-def test_folding_keeps_the_function(tmp_path):
-    training = pytest.importorskip("resemblance.core.training.embedding")
-    torch.manual_seed(0)
-    student = training.Student(replace(TINY, normalise=True))
-    student(FACES)  # in training mode: the statistics are no longer 0 and 1
-    student.eval()
-    expected = student.net(FACES)
-    folded = fold(student.net)
-    assert folded.config == TINY
-    torch.testing.assert_close(folded(FACES), expected, atol=1e-5, rtol=0)
-    training.export(student, tmp_path / "x.safetensors")
-    shipped = EmbeddingNet(TINY)
-    shipped.load_state_dict(load_file(tmp_path / "x.safetensors"))
-    assert ((shipped(FACES) * expected).sum(1) > 0.9999).all()
+def test_a_face_is_cropped_and_then_embedded(tiny):
+    assert torch.equal(tiny(FACES), tiny.embed(RecognitionCrop()(FACES)))
+    assert tiny.embed(torch.rand(3, 3, 112, 112)).shape == (3, 12)
 
 
-def test_students_and_teachers_maps_correspond(assets):
-    training = pytest.importorskip("resemblance.core.training.embedding")
-    teacher, student = training.Teacher("arcface", assets), training.Student(EmbeddingConfig(normalise=True))
-    embeddings, maps = teacher(FACES)
-    ours, brought = student(FACES)
-    assert ours.shape == embeddings.shape
-    assert [x.shape for x in brought] == [x.shape for x in maps]
-    torch.testing.assert_close(embeddings, training.Recognizer("arcface", assets)(FACES))
-    assert maps[0].mean((0, 2, 3)).abs().max() < 1e-4
+# Training
 
 
-def test_the_bank_compares_as_the_teacher_does():
-    training = pytest.importorskip("resemblance.core.training.embedding")
-    bank, (known, wanted) = training.Bank(), torch.eye(8).split(4)
-    bank.compare(known.expand(3, -1, -1), known)
-    assert bank.compare(wanted.expand(3, -1, -1), wanted).item() == pytest.approx(0, abs=1e-6)
-    # Taken for another of those in the bank: log-probabilities differ by 1/T where one of the two lies, weighed by
-    # the teacher's probability, which is all but 1 for the face itself.
-    wrong = bank.compare(wanted.roll(1, 0).expand(3, -1, -1), wanted).item()
-    assert wrong == pytest.approx(1 / training.TEMPERATURE, rel=1e-3)
-    for _ in range(training.BANK // 4 + 1):
-        bank.compare(wanted.expand(3, -1, -1), wanted)
-    assert len(bank.rows) == training.BANK
+def test_sface_is_the_published_network(assets):
+    """Against onnxruntime, which gives the embeddings of pixels from 0 to 255."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    sface = pytest.importorskip("resemblance.core.training.sface")
+    pytest.importorskip("onnx")
+    from resemblance.core.training.assets import asset
+
+    crops = RecognitionCrop()(FACES)
+    session = onnxruntime.InferenceSession(str(asset("sface", assets)), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    theirs = torch.cat([torch.from_numpy(session.run(None, {name: (255 * c[None]).numpy()})[0]) for c in crops])
+    with torch.no_grad():
+        ours = sface.published_sface(assets).embed(crops)
+    torch.testing.assert_close(ours, F.normalize(theirs), atol=1e-4, rtol=0)
 
 
-def test_views_are_one_face_in_three_states(tmp_path, monkeypatch):
-    training = pytest.importorskip("resemblance.core.training.embedding")
+def test_finding_by_hand(training, monkeypatch):
+    monkeypatch.setattr(training, "TEMPERATURE", 0.5)
+    # Two photographs of one person 60 degrees apart, one each of two others.
+    bank = torch.tensor([[1.0, 0.0], [0.5, math.sqrt(0.75)], [0.0, 1.0], [-1.0, 0.0]])
+    person = torch.tensor([0, 0, 1, 2])
+    views = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    first, single = training.finding(views, torch.tensor([0, 2]), bank, person).tolist()
+    # The view of the first is to find the second, cosine 0.5, and not the others', 0 and -1; over the temperature.
+    assert first == pytest.approx(math.log(1 + (math.exp(0) + math.exp(-2)) / math.exp(1)), rel=1e-5)
+    # The view of a person's only photograph is to find that, 0.8.
+    scores = [0.6, 0.5 * 0.6 + math.sqrt(0.75) * 0.8, -0.6]
+    assert single == pytest.approx(math.log(1 + sum(math.exp(2 * x) for x in scores) / math.exp(1.6)), rel=1e-5)
+
+
+def test_each_of_several_is_to_be_found(training, monkeypatch):
+    monkeypatch.setattr(training, "TEMPERATURE", 1.0)
+    # The view's cosines to the bank: its own photograph's, two others of the person, a stranger's.
+    cosines = [0.9, 0.6, 0.2, 0.4]
+    bank = torch.tensor([(c, math.sqrt(1 - c * c)) for c in cosines])
+    found = training.finding(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), bank, torch.tensor([5, 5, 5, 1]))
+    misses = [math.log(1 + math.exp(0.4 - c)) for c in (0.6, 0.2)]
+    assert found.tolist() == pytest.approx([sum(misses) / 2], rel=1e-5)
+
+
+def test_photographs_of_another_face_are_mistaken(training):
+    bank = F.normalize(torch.tensor([[1.0, 0.1, 0], [1.0, -0.1, 0], [0, 0, 1.0], [0, 1.0, 0], [0, 0, 1.0]]), dim=1)
+    # The third is of no likeness to the first two, whose mean with it still is like the other; the rest are alone.
+    assert training.mistaken(bank, torch.tensor([0, 0, 0, 1, 2])).tolist() == [False, False, True, False, False]
+
+
+@pytest.fixture
+def work(tmp_path, training):
+    """Photographs and drawn faces as they are kept for training."""
+    names = ["lfw/a,lfw-7,train", "lfw/b,lfw-7,train", "lfw/c,lfw-8,train", "lfw/d,lfw-9,val", "london/e,l-1,train"]
+    names += ["wild/f,w-1,train", "portraits/g,p-1,test"]
+    with (tmp_path / "photographs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "person", "split", "scale"], *([*n.split(","), 1] for n in names)])
     rng = np.random.default_rng(0)
-    faces = rng.integers(0, 256, (102, 16, 16, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
-    faces.tofile(tmp_path / "generated_512.u8")
-    faces[:1].tofile(tmp_path / "photographs_512.u8")
-    (tmp_path / "photographs.csv").write_text("path,person,split,scale\nlondon/a.jpg,a,train,1\n")
-    references = np.zeros((204, 512, 512, 3), np.uint8)
-    references[2] = faces[5]
-    references[200] = faces[6]  # of a person who is held out
-    references.tofile(tmp_path / "references_512.u8")
-    pool = training.PeoplePool(tmp_path)
-    assert [len(pool.faces[name]) for name in ("london", "portraits", "members")] == [1, 0, 0]
-    assert [row for _, row in pool.faces["generated"]] == [0, 1, 2]  # two people and the one reference that is drawn
-    monkeypatch.setattr(training, "SHARES", {"london": 0.5, "generated": 0.5})
-    first, again = (pool.views(np.random.default_rng(3), 4) for _ in range(2))
-    assert first.shape == (12, 3, 256, 256) and torch.equal(first, again)
-    clean, moderate, severe = first.split(4)
-    assert 0 < (moderate - clean).abs().mean() < (severe - clean).abs().mean()
-    assert not torch.equal(clean, pool.views(np.random.default_rng(4), 4)[:4])
+    faces = rng.integers(0, 256, (len(names), 16, 16, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
+    faces.tofile(tmp_path / "photographs_512.u8")
+    drawn = np.zeros((103, 512, 512, 3), np.uint8)
+    drawn[[0, 2, 102]] = faces[:3]  # the second was not drawn, the last is held out
+    drawn.tofile(tmp_path / "generated_512.u8")
+    return tmp_path
+
+
+def test_only_people_of_the_train_split_who_are_not_kept_for_calibration_are_trained_on(training, work):
+    pool = training.PeoplePool(work)
+    assert len(pool) == 5 and pool.person.tolist() == [0, 0, 1, 2, 3]  # two of lfw-7, of london, and two drawn ones
+    stored = np.memmap(work / "photographs_512.u8", np.uint8, "r").reshape(-1, 512, 512, 3)
+    assert all(np.array_equal(pool.face(n), stored[row]) for n, row in enumerate((0, 1, 4, 0, 1)))
+    assert training.for_calibration("lfw-16") and not training.for_calibration("members-16")
+    drawn = Counter(pool.views(np.random.default_rng(0), 12).photographs.tolist())
+    pool.leave_out(torch.tensor([True, False, False, False, False]))
+    assert pool.person.tolist() == [4, 0, 1, 2, 3]
+    again = Counter(pool.views(np.random.default_rng(0), 12).photographs.tolist())
+    assert drawn[0] and not again[0]
+
+
+def test_views_are_damaged_and_depend_on_the_seed_alone(training, work):
+    pool = training.PeoplePool(work)
+    first, again, other = (pool.views(np.random.default_rng(seed), 4) for seed in (3, 3, 4))
+    assert first.pixels.shape == (4, 3, 160, 160) and len(first) == 4
+    assert first.pixels.min() >= 0 and first.pixels.max() <= 1
+    assert torch.equal(first.pixels, again.pixels) and torch.equal(first.photographs, again.photographs)
+    assert not torch.equal(first.pixels, other.pixels)
+
+
+def test_small_faces_lose_what_they_are_too_small_for(training):
+    face = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    seen = training.small(face, np.random.default_rng(1))
+    assert seen.shape == face.shape and seen.std() < 0.5 * face.std()
+    side = training.small(face, np.random.default_rng(1), back=False).shape[0]
+    assert 16 <= round(side * training.FACE) <= 60
+
+
+def test_anchors_are_what_a_network_says_and_are_kept(training, work, tiny):
+    pool, kept = training.PeoplePool(work), work / "anchors.safetensors"
+    found = training.anchors(pool, tiny, kept)
+    halves = torch.stack([torch.from_numpy(pool.face(n)).permute(2, 0, 1) / 255 for n in range(len(pool))])
+    with torch.no_grad():
+        expected = tiny(F.avg_pool2d(halves, 2))
+    assert ((found * expected).sum(1) > 0.999).all()
+    assert torch.equal(training.anchors(pool, None, kept), found)

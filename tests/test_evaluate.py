@@ -5,12 +5,14 @@ import importlib.util
 import json
 import shutil
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips", "skimage"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
@@ -21,7 +23,7 @@ from resemblance.core.crop import face_mask
 from resemblance.core.detect import detect_faces, load_detector
 from resemblance.core.training import evaluate as evaluation
 from resemblance.core.training import gallery
-from resemblance.core.training.album import Selection, read_album, references_for
+from resemblance.core.training.album import Selection, lookalikes_for, read_album, references_for
 from resemblance.core.training.data import to_tensor
 from resemblance.core.training.scores import Judges, kid, mean_lab
 from resemblance.core.training.tables import change, damage_all, half_of, markdown, summary
@@ -57,6 +59,8 @@ def test_folders_and_a_manifest_give_the_same_faces(family, detect, tmp_path):
     assert album.people == ("man", "woman", "woman")
     assert album.names == ("man/truth.jpg", "woman/reference_1.jpg", "woman/truth.jpg")
     assert album.judged == [n for n, scale in enumerate(album.scales) if scale <= 1.25] == [0, 1, 2]
+    # A face is 0.52 of its template wide.
+    assert replace(album, scales=(1.0, 1.04, 1.05), truth=256.0).judged == [0, 1]
     shutil.copytree(family, tmp_path, dirs_exist_ok=True)
     rows = [(name, person, "val") for name, person in zip(album.names, album.people, strict=True)]
     (tmp_path / "woman" / "black.png").write_bytes(b"")
@@ -87,9 +91,20 @@ def test_halves_share_nobody():
 def test_references_are_the_persons_others_and_a_strangers():
     chosen = references_for(("ann", "ann", "ann", "bob", "cid", "cid"))
     assert chosen["one"] == [[1], [2], [0], [], [5], [4]]
-    assert chosen["three"] == [[1, 2], [2, 0], [0, 1], [], [5], [4]]
-    assert chosen["wrong"] == [[3], [3], [3], [5], [1], [2]]
+    assert chosen["three"] == chosen["five"] == [[1, 2], [2, 0], [0, 1], [], [5], [4]]
+    # As many of the next person's as there are of the own, and as the stranger has.
+    assert chosen["wrong"] == [[3], [3], [3], [], [1], [2]]
+    many = references_for(("ann",) * 7 + ("bob",) * 7)
+    assert (many["three"][0], many["five"][0], many["wrong"][0]) == ([1, 2, 3], [1, 2, 3, 4, 5], [8, 9, 10, 11, 12])
     assert references_for(("ann", "ann"))["wrong"] == [[], []]
+
+
+def test_a_lookalike_is_the_person_whose_photographs_are_nearest():
+    people = ("ann", "ann", "bob", "bob", "cid")
+    embeddings = F.normalize(torch.tensor([[1.0, 0, 0], [1, 0.1, 0], [0, 1, 0], [0.5, 1, 0], [0, 0, 1.0]]), dim=1)
+    chosen = lookalikes_for(people, embeddings, [[1], [0], [3], [2], []])
+    assert chosen == [[3], [3], [1], [1], []]  # of ann's lookalike bob the nearer photograph, and the other way round
+    assert lookalikes_for(("ann", "ann"), embeddings[:2], [[1], [0]]) == [[], []]
 
 
 def test_a_constant_has_no_spread_and_a_shift_is_found():
@@ -145,8 +160,9 @@ def test_the_command_writes_table_numbers_and_picture(assets, family, detect, tm
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| severe")]
     means = {row[1]: row for row in rows if row[2].isdigit()}
     names = [name for name in means if not name.startswith("classical")]
-    assert names == ["degraded", "none", "none, by damage", "one", "wrong"]
-    assert [means[name][2] for name in names] == ["3", "3", "3", "2", "3"]
+    decided = ["as the product decides", "wrong, as the product decides"]
+    assert names == ["degraded", "none", "none, by damage", *decided, "one", "wrong", "lookalike"]
+    assert [means[name][2] for name in names] == ["3", "3", "3", "2", "2", "2", "2", "2"]
     assert means["none"][-1] == "1.00 |"
     assert "3 faces of 2 people" in text and "no row with three references" in text
 
@@ -157,14 +173,18 @@ def test_the_command_writes_table_numbers_and_picture(assets, family, detect, tm
     assert table["degraded"]["scores"]["psnr"] == pytest.approx(10 * np.log10(255**2 / np.array(errors)), abs=1e-3)
     assert table["degraded"]["faces"] == list(album.names)
     assert table["one"]["faces"] == ["woman/reference_1.jpg", "woman/truth.jpg"]
-    one, none = (table[row]["scores"]["sface"] for row in ("one", "none"))
+    one, none = (table[row]["scores"]["edgeface"] for row in ("one", "none"))
     gain = float(np.mean(np.array(one) - none[1:]))
-    assert table["one"]["minus_none"]["sface"]["mean"] == pytest.approx(gain)
-    assert gain > 0.1 > abs(table["wrong"]["minus_none"]["sface"]["mean"])
+    assert table["one"]["minus_none"]["edgeface"]["mean"] == pytest.approx(gain)
+    assert gain > 0.1 > abs(table["wrong"]["minus_none"]["edgeface"]["mean"])
+    assert table["as the product decides"]["guided"] == [True, True]
+    assert table["as the product decides"]["accepted"] == [1, 1]
+    assert "severe, as the product decides: references are used for 100.0% of 2 faces; 100.0% of the" in text
     assert table["none"]["time"] == 1 != table["one"]["time"]
     assert table["one"]["kid"] is None and table["degraded"]["kid"] > table["none"]["kid"]
-    # Three people; damaged, a reference, filter, none, one, wrong, truth: the man has no reference and no such row.
-    assert Image.open(picture).size == (7 * 256, 3 * 256)
+    # Three people; damaged, a reference, filter, none, decided twice, one, wrong, lookalike, truth: the man has no
+    # reference and no such rows.
+    assert Image.open(picture).size == (10 * 256, 3 * 256)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +198,7 @@ def test_the_command_writes_table_numbers_and_picture(assets, family, detect, tm
         ([("man/gone.jpg", "man", "val")], ("path", "person", "split"), (), "None of the 0 faces"),
         (None, None, ("--grid", "grid.txt"), "--grid grid.txt"),
         (None, None, ("--limit", "0"), "--limit was 0"),
+        (None, None, ("--metrics", "beauty"), "Got the metrics beauty"),
         (None, None, (), "is no folder"),
     ],
 )

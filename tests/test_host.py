@@ -240,7 +240,7 @@ def test_the_chain_with_references_is_the_everyday_middle(server):
     assert [entry["person"] for entry in json.loads(matched)] == ["anna", "bob"]
     assert map_.shape == apart.shape and not torch.equal(apart, blind)
     torch.testing.assert_close(whole, apart, atol=1e-4, rtol=0)
-    torch.testing.assert_close(off, blind, atol=1e-4, rtol=0)
+    torch.testing.assert_close(off, blind, atol=1 / 255, rtol=0)  # tokens carry encoder features in bfloat16
 
 
 def test_pictures_of_any_size_come_as_a_list(server):

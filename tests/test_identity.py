@@ -1,3 +1,4 @@
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -6,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 from resemblance.core import identity
-from resemblance.core.crop import crop_faces
+from resemblance.core.checkpoints import fingerprint, fingerprint_file, read
+from resemblance.core.crop import aligned_crops, crop_faces
 from resemblance.core.detect import detect_faces
-from resemblance.core.identity import BuiltinEmbedder, load_embedder
+from resemblance.core.evidence import TERMS
+from resemblance.core.identity import BuiltinEmbedder, built_in, load_embedder, read_calibration
 from resemblance.core.images import read_photo
+from resemblance.core.measure import measure_quality
 from safetensors.torch import save_file
 
 PHOTOS = Path(__file__).parent / "photos"
@@ -50,7 +54,8 @@ def check(embedder, length):
 
 def test_the_builtin_embedder(builtin):
     assert builtin.name == "built-in"
-    check(builtin, 512)
+    check(builtin, 128)
+    assert builtin.fingerprint == fingerprint(read(identity.WEIGHTS))
     with torch.inference_mode():  # as a host calls it
         assert torch.equal(builtin.embed(FACES), builtin.embed(FACES))
 
@@ -66,12 +71,14 @@ def test_damaged_faces_are_most_like_themselves(builtin, severity):
     damaged = torch.from_numpy(damaged).permute(0, 3, 1, 2).float() / 255
     cosines = builtin.embed(damaged) @ builtin.embed(clean).T
     assert cosines.argmax(1).tolist() == [0, 1, 2]
+    evidence = builtin.calibration.evidence(cosines, measure_quality(aligned_crops(damaged)), [1] * 3)
     if severity == "moderate":
-        assert (cosines >= builtin.same).int().tolist() == torch.eye(3).int().tolist()
+        assert (evidence > 0).int().tolist() == torch.eye(3).int().tolist()
+    assert evidence.argmax(1).tolist() == [0, 1, 2]
 
 
 def test_the_weights_stay_small():
-    assert identity.WEIGHTS.stat().st_size <= 4_000_000
+    assert identity.WEIGHTS.stat().st_size <= 20_000_000
 
 
 def test_insightface_is_its_network_on_its_alignment(with_insightface, assets):
@@ -82,6 +89,8 @@ def test_insightface_is_its_network_on_its_alignment(with_insightface, assets):
 
     embedder = load_embedder("insightface", models_dir=with_insightface)
     assert embedder.name == "insightface" and embedder.network is None
+    assert embedder.fingerprint == fingerprint_file(embedder.path)
+    assert embedder.calibration == read_calibration(identity.WEIGHTS, "insightface")
     check(embedder, 512)
     photo = read_photo(PHOTOS / "portrait_male_93.jpg").pixels[None]
     face = crop_faces(photo, detect_faces(photo, backend="builtin")[:1]).pixels
@@ -131,6 +140,32 @@ def test_wrong_choices_are_named(tmp_path):
 
 @pytest.mark.parametrize("state", [{"x": torch.zeros(1)}, {"out.weight": torch.zeros(4, 4)}])
 def test_other_weights_are_refused(tmp_path, state):
-    save_file(state, tmp_path / "x.safetensors")
+    save_file(state, tmp_path / "x.safetensors", {"calibration": json.dumps({"built-in": [0] * TERMS})})
     with pytest.raises(ValueError, match="does not hold the embedding network"):
         BuiltinEmbedder(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("about", [None, {"calibration": "{}"}, {"calibration": "soon"}])
+def test_weights_without_a_calibration_are_refused(tmp_path, about):
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", about)
+    with pytest.raises(ValueError, match=r"x.safetensors' does not say what cosines of 'built-in' mean; expected"):
+        BuiltinEmbedder(tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="cosines of 'insightface' mean"):
+        read_calibration(tmp_path / "x.safetensors", "insightface")
+
+
+def test_each_embedder_has_its_own_calibration(tmp_path):
+    calibrations = {"built-in": list(range(TERMS)), "insightface": list(range(0, -TERMS, -1))}
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", {"calibration": json.dumps(calibrations)})
+    for name, weights in calibrations.items():
+        assert read_calibration(tmp_path / "x.safetensors", name).weights == tuple(weights)
+
+
+def test_the_built_in_embedder_is_read_only_where_it_is_not_at_hand(builtin, monkeypatch):
+    class Other:
+        name = "insightface"
+
+    read = []
+    monkeypatch.setattr(identity.BuiltinEmbedder, "__init__", lambda self: read.append(1))
+    assert built_in(builtin) is built_in(builtin, Other()) is built_in(Other(), builtin) is builtin
+    assert read == [] and built_in(Other()).name == "built-in" and read == [1]

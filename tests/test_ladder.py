@@ -74,7 +74,7 @@ def test_the_shares_add_up_and_rungs_stand_on_rungs_below_them(plan):
     whole = Ladder(plan)
     below = {r.name for r in RUNGS if whole._stands_on(top, r)}
     # How damaged a face is decides how much of the restored one is shown, and nothing is trained on that.
-    assert below == {r.name for r in RUNGS if r.trains} - {top.name, "damage"}
+    assert below == {r.name for r in RUNGS if r.trains} - {top.name, "damage"} | {"calibration"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -261,7 +261,7 @@ def test_references_must_help_and_strangers_do_no_harm(monkeypatch, bench, right
         def __call__(self, faces, names, strength, rows):
             assert faces == ["odd"] * 4
             levels = {"none": 0.4, "right": 0.4 + right, "stranger": 0.4 + stranger}
-            return {s: {row: {"sface": [levels[row]] * 4} for row in rows} for s in gates.SEVERITIES}, {}
+            return {s: {row: {"edgeface": [levels[row]] * 4} for row in rows} for s in gates.SEVERITIES}, {}
 
     monkeypatch.setattr(gates, "ReferenceTable", Table)
     monkeypatch.setattr(gates, "_with_checkpoint", lambda bench: None)
@@ -272,21 +272,21 @@ def test_references_must_help_and_strangers_do_no_harm(monkeypatch, bench, right
 
 
 @pytest.mark.parametrize(
-    ("lpips", "sface", "passed"),
+    ("lpips", "edgeface", "passed"),
     [
         ([0.01, -0.01, 0.0], [0.0, 0.01, -0.01], True),
         ([0.02, 0.03, 0.02], [0.0, 0.0, 0.0], False),
         ([-0.02, -0.02, -0.02], [-0.03, -0.02, -0.02], False),
     ],
 )
-def test_refinement_must_not_be_worse_beyond_noise(monkeypatch, bench, lpips, sface, passed):
+def test_refinement_must_not_be_worse_beyond_noise(monkeypatch, bench, lpips, edgeface, passed):
     class Table:
         def __init__(self, restorer, assets, settings, embedding):
             assert settings == [(0, 0.0), (1, 0.0)]
 
         def __call__(self, faces, names, candidates, severities):
-            none = {"lpips_vgg": [0.3, 0.2, 0.1], "sface": [0.5, 0.6, 0.7]}
-            pairs = {"lpips_vgg": lpips, "sface": sface}
+            none = {"lpips_vgg": [0.3, 0.2, 0.1], "edgeface": [0.5, 0.6, 0.7]}
+            pairs = {"lpips_vgg": lpips, "edgeface": edgeface}
             one = {m: [a + b for a, b in zip(none[m], pairs[m], strict=True)] for m in none}
             return {"severe": {"none": {"0 steps": none, "1 steps": one}}}, {}
 

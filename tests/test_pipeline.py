@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -7,6 +8,7 @@ from people import ColourEmbedder, Giving, Scenes
 from resemblance.core.crop import aligned_crops, crop_faces
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.guidance import Guidance
+from resemblance.core.matching import labelled, match_faces
 from resemblance.core.pipeline import RestoreOptions, restore_crops, restore_photos, strength_for
 from resemblance.core.records import Face
 from resemblance.core.references import ReferencePhoto, encode_references
@@ -228,14 +230,29 @@ def test_only_those_who_match_get_references(giving, guidance, scenes):
     assert (anna.face.person, anna.match.person, anna.guided) == ("anna", "anna", True)
     assert (cem.face.person, cem.match.person, cem.guided, cem.reason) == ("", None, False, None)
     assert anna.proof is None and anna.seconds > 0 and cem.seconds > 0
+    assert anna.face.sure == anna.match.chance > 0.99 and cem.face.sure is None and cem.match.chance < 0.01
+    assert giving.sure == [1.0]
 
 
-@pytest.mark.parametrize("change", [{"strength": 0.0}, {"manual": {0: None}}, {"threshold": 1.0}])
+@pytest.mark.parametrize("change", [{"strength": 0.0}, {"manual": {0: None}}, {"threshold": 0.9999}])
 def test_without_a_match_it_is_as_without_references(giving, guidance, scenes, change):
     photo = scenes.photo("anna", seed=5, blur=16)[None]
     blind = restore_photos(photo, giving, scenes.detect).pixels
     result = restore_photos(photo, giving, scenes.detect, guidance=replace(guidance, **change))
     assert torch.equal(result.pixels, blind) and not result.faces[0].guided and giving.given == []
+
+
+def test_as_much_is_taken_as_it_is_sure_of_the_person(giving, guidance, scenes, caplog):
+    photo = scenes.photo("cem", seed=5, blur=16)[None]
+    result = restore_photos(photo, giving, scenes.detect, guidance=replace(guidance, manual={0: "anna"}))
+    (report,) = result.faces
+    # 97 to 3 for the name, e^7 against it
+    assert report.guided and report.match.by_hand and report.face.by_hand
+    assert report.match.chance == pytest.approx(1 / (1 + math.exp(7) * 3 / 97), rel=1e-3)
+    assert giving.sure == [pytest.approx((report.match.chance / 0.9) ** 4)]
+    assert "probably somebody else: 3% likely to be anna" in report.match.reason and report.match.reason in caplog.text
+    record = json.loads(json.dumps(restored_record(report)))
+    assert record["match"]["chance"] == 0.029 and record["match"]["reason"] == report.match.reason
 
 
 def test_a_reference_that_is_not_fit_leaves_the_face_blind(giving, guidance, scenes):
@@ -248,13 +265,16 @@ def test_a_reference_that_is_not_fit_leaves_the_face_blind(giving, guidance, sce
     assert report.unused == (("anna.jpg", "it is the very picture that is to be restored"),)
 
 
-def test_a_sharp_face_is_left_alone_but_takes_its_person(giving, guidance, scenes):
+@pytest.mark.parametrize(("certain", "again"), [(3, None), (7, "anna")])
+def test_a_sharp_face_is_left_alone_but_takes_its_person(giving, guidance, scenes, monkeypatch, certain, again):
+    monkeypatch.setattr("resemblance.core.evidence.CERTAIN", certain)
     photo = scenes.photo("anna", "anna", seed=5)[None]
     photo[..., 330:] = scenes.photo("anna", seed=6, blur=8)[None, ..., 30:]  # a poorer one of the same colour
     faces = scenes.faces[scenes._key(scenes.photo("anna", "anna", seed=5))]
     result = restore_photos(photo, giving, lambda _: faces, guidance=guidance)
     sharp, poor = result.faces
-    assert "sharp" in sharp.reason and {sharp.match.person, poor.match.person} == {"anna", None}
+    assert "sharp" in sharp.reason and {sharp.match.person, poor.match.person} == {"anna", again}
+    assert poor.guided == (poor.match.person == "anna") and not sharp.guided
 
 
 def test_proof(giving, guidance, scenes):
@@ -300,6 +320,10 @@ def test_aligned_faces_and_labelled_crops(giving, guidance, scenes):
     named = replace(crops, faces=(replace(crops.faces[0], person="bob"),))
     restored, (report,) = restore_crops(named, giving, guidance=guidance)
     assert giving.given[-1] == [("bob.jpg",)] and report.match.person == "bob" and restored.shape == face.shape
+    assert giving.sure == [1.0]  # no doubt was told of
+    doubtful = replace(named, faces=(replace(named.faces[0], sure=0.6),))
+    less, (report,) = restore_crops(doubtful, giving, guidance=guidance)
+    assert giving.sure == [pytest.approx(16 / 81)] and report.match.chance == 0.6 and not torch.equal(less, restored)
     nobody = replace(crops, faces=(replace(crops.faces[0], person=""),))
     assert torch.equal(restore_crops(nobody, giving, guidance=guidance)[0], restore_crops(crops, giving)[0])
 
@@ -322,7 +346,7 @@ def test_references_of_another_restorer(giving, guidance, scenes):
     ("change", "words"),
     [
         ({"strength": 2.0}, "strength of the references was 2"),
-        ({"threshold": 5.0}, "threshold of matching was 5"),
+        ({"threshold": 1.0}, "threshold of matching was 1; expected a chance"),
         ({"manual": {0: "zoe"}}, "'zoe' is not among the people"),
     ],
 )
@@ -373,12 +397,14 @@ def test_references_are_read_before_their_texture_is_taken(refining, guidance, s
     photo = scenes.photo("anna", "cem", seed=5, blur=16)[None]
     crops = crop_faces(photo, scenes.detect(photo))
     references, reader = guidance.references, guidance.embedder
+    matches = match_faces(crops, references, reader)
+    crops = replace(crops, faces=tuple(map(labelled, crops.faces, matches)))
     restored, (anna, cem) = restore_crops(crops, refining, refined(), guidance=replace(guidance, proof=True))
     tokens = encode_tokens(crops, refining)
     people = [references.people[0], None]
     read = refine_tokens(tokens, 2, people=people, reader=reader).tokens
     unread = refine_tokens(tokens, 2).tokens
-    taken = transfer_texture(read, references, people=["anna", None], reader=reader).tokens
+    taken = transfer_texture(read, references).tokens
     assert not torch.equal(read.content[0], unread.content[0])
     assert torch.allclose(restored, refining.decode(taken), atol=1e-6)
     assert anna.guided and anna.refined.candidate == 0 and cem.refined.candidate == 0 and cem.proof is None

@@ -10,8 +10,8 @@ from resemblance.core.crop import aligned_crops
 from resemblance.core.models.prior import Prior
 from resemblance.core.models.restorer import ResemblanceNet
 from resemblance.core.models.transfer import TransferNet
-from resemblance.core.records import FaceTokens, Lookup, Person
-from resemblance.core.refine import refine_tokens, solve, towards
+from resemblance.core.records import FaceQuality, FaceTokens, Lookup, Person
+from resemblance.core.refine import identity_target, refine_tokens, solve, towards
 from resemblance.core.restorers import attach_prior, builtin_restorer
 from resemblance.core.token_restorer import TokenRestorer
 from resemblance.core.tokens import encode_tokens
@@ -218,25 +218,52 @@ def test_the_best_candidate_is_taken_and_none_that_is_worse_than_the_face(tokens
     assert torch.equal(worse.tokens.content, tokens.content)
 
 
-def test_references_are_read_and_their_embeddings_steer(
-    tokens: FaceTokens, restorer: TokenRestorer, faces: Tensor
-) -> None:
+@pytest.fixture(scope="module")
+def anna(restorer: TokenRestorer, faces: Tensor) -> Person:
     content, quality, _, _, skips = restorer.encode(faces[2:], Lookup())
-    identity = F.normalize(torch.randn(1, 512, generator=torch.Generator().manual_seed(2)))
+    identity = F.normalize(torch.randn(1, 128, generator=torch.Generator().manual_seed(2)))
     skips = {side: x for side, x in skips.items() if side < 512}
-    anna = Person("anna", faces[2:], content, quality, skips, identity, identity, (1.0,), ("a",))
+    return Person("anna", faces[2:], content, quality, skips, identity, identity, (1.0,), ("a",))
 
-    class Wide(Reader):
-        """As many numbers as the transfer network reads."""
 
-        def embed(self, faces: Tensor) -> Tensor:
-            return F.pad(super().embed(faces), (0, 500))
+def told(tokens: FaceTokens, *sure: float | None) -> FaceTokens:
+    """The tokens with faces that carry how sure it is whom they show."""
+    faces = tuple(replace(face, sure=chance) for face, chance in zip(tokens.crops.faces, sure, strict=True))
+    return replace(tokens, crops=replace(tokens.crops, faces=faces))
 
+
+def test_references_are_read(tokens: FaceTokens, anna: Person) -> None:
     alone = refine_tokens(tokens, 1).tokens
-    read = refine_tokens(tokens, 1, people=[None, anna], reader=Wide()).tokens
+    read = refine_tokens(tokens, 1, people=[None, anna], reader=NoReader()).tokens
     assert torch.equal(read.content[0], alone.content[0])
     assert not torch.equal(read.content[1], alone.content[1])
     assert read.transfer is None  # what is transferred is for the next step to say
+
+
+def test_references_are_read_as_far_as_it_is_sure_of_the_person(tokens: FaceTokens, anna: Person) -> None:
+    people = [anna, anna]
+    trusted = refine_tokens(tokens, 1, people=people).tokens.content
+    doubted = refine_tokens(told(tokens, 0.6, None), 1, people=people).tokens.content
+    assert torch.equal(doubted[1], trusted[1])
+    assert not torch.equal(doubted[0], trusted[0])
+    assert torch.equal(refine_tokens(told(tokens, 1.0, 0.95), 1, people=people).tokens.content, trusted)
+
+
+def test_whom_a_face_should_look_like_is_told_by_what_is_left_of_it_and_by_its_references(
+    tokens: FaceTokens, anna: Person
+) -> None:
+    own = F.normalize(torch.randn(2, 128, generator=torch.Generator().manual_seed(3)))
+    damages = (0.25, 0.7)
+    faces = [
+        replace(face, quality=FaceQuality(0.5, 100.0, 0.0, damage))
+        for face, damage in zip(tokens.crops.faces, damages, strict=True)
+    ]
+    measured = replace(tokens, crops=replace(tokens.crops, faces=tuple(faces)))
+    target = identity_target(told(measured, 0.6, None), own, [anna, anna])
+    trust = (0.6 / 0.9) ** 4
+    expected = F.normalize(torch.stack([0.75 * own[0] + trust * anna.identity[0], 0.3 * own[1] + anna.identity[0]]))
+    torch.testing.assert_close(target, expected)
+    torch.testing.assert_close(identity_target(told(measured, 0.6, 0.6), own, [None, None]), own)
 
 
 def test_progress_is_called_for_each_step(tokens: FaceTokens) -> None:

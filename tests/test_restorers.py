@@ -8,8 +8,9 @@ import torch
 from resemblance.core.checkpoints import Checkpoint, TensorInfo
 from resemblance.core.models.codeformer import CodeFormer, CodeFormerConfig
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
+from resemblance.core.models.transfer import TransferNet
 from resemblance.core.records import Lookup
-from resemblance.core.restorers import can_load, describe, find_family, load_restorer
+from resemblance.core.restorers import attach_transfer, can_load, describe, find_family, load_restorer
 from resemblance.core.token_restorer import TokenRestorer
 from safetensors.torch import save_file
 
@@ -138,6 +139,33 @@ def test_the_shipped_network_is_known_by_its_tensors(shipped):
     assert isinstance(shipped, TokenRestorer) and shipped.name == "Resemblance"
     assert shipped.default_content == ResemblanceNet.default_content
     assert shipped.network.config == RestorerConfig(widths=(8, 8, 8), latent=8, codes=16, dim=32, layers=1, heads=1)
+
+
+@pytest.mark.parametrize(
+    ("restorer", "embedder", "beside", "taken"),
+    [
+        ("r" * 16, "e" * 16, "e" * 16, True),
+        ("r" * 16, "e" * 16, "f" * 16, False),  # embeddings of a network that it was not trained on
+        ("r" * 16, "e" * 16, None, False),
+        ("s" * 16, "e" * 16, "e" * 16, False),
+    ],
+)
+def test_what_reads_references_belongs_to_its_restorer_and_its_embedder(
+    tmp_path, caplog, restorer, embedder, beside, taken
+):
+    torch.manual_seed(0)
+    stored, network = TransferNet(), ResemblanceNet()
+    path = tmp_path / "transfer.safetensors"
+    save_file(stored.state_dict(), path, {"restorer": restorer, "embedder": embedder})
+    if beside:
+        save_file({"x": torch.zeros(1)}, tmp_path / "embedding.safetensors", {"fingerprint": beside})
+    attach_transfer(TokenRestorer(network, "x", "none", "r" * 16), network, path)
+    assert (network.transfer is not None) == taken
+    if taken:
+        assert torch.equal(network.transfer.bands.weight, stored.bands.weight)
+    # Another restorer has no part of its own, as many have not; another embedder beside it is somebody's mistake.
+    assert ("was made for another" in caplog.text) == (beside != embedder)
+    attach_transfer(TokenRestorer(network, "x", "none", "r" * 16), network, tmp_path / "missing.safetensors")
 
 
 def test_the_picture_among_the_skips_keeps_its_precision(shipped):

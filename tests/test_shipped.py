@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resemblance.core.checkpoints import fingerprint_file
+from resemblance.core.checkpoints import about, fingerprint, read
 from resemblance.core.crop import crop_faces
 from resemblance.core.detect import detect_faces
 from resemblance.core.identity import WEIGHTS as EMBEDDING
 from resemblance.core.images import read_photo
 from resemblance.core.restorers import BUILTIN, TRANSFER, builtin_restorer
 from resemblance.core.tokens import code_use, decode_tokens, encode_tokens, restore_tokens
-from safetensors import safe_open
 
 PHOTOS = Path(__file__).parent / "photos"
 
@@ -75,9 +74,7 @@ def test_the_weights_stay_small():
 
 
 def test_the_parts_were_trained_on_one_another():
-    """The gates of the transfer read the embedder, and both it and the prior the restorer."""
-    with safe_open(TRANSFER, "pt") as file:
-        trained_on = file.metadata()
-    assert trained_on["embedder"] == fingerprint_file(EMBEDDING)
+    """The transfer reads the embedder's embeddings, and both it and the prior the restorer."""
+    assert about(TRANSFER)["embedder"] == about(EMBEDDING)["fingerprint"] == fingerprint(read(EMBEDDING))
     network = builtin_restorer().network
     assert network.transfer is not None and network.prior is not None

@@ -36,10 +36,10 @@ def tokens(restorer, scenes):
 
 
 def test_each_face_gets_its_own_person(tokens, references):
-    result = transfer_texture(tokens, references, 0.5, ["bob", None], reader=ColourEmbedder())
+    result = transfer_texture(tokens, references, 0.5, ["bob", None])
     assert tokens.restorer.given == [[("bob 3",), None]]
     bob = references.people[1]
-    assert torch.equal(torch.stack(tokens.restorer.identity), ColourEmbedder().embed(tokens.crops.pixels))
+    assert tokens.restorer.sure == [1.0, 1.0]  # no doubt was told of
     assert torch.equal(result.tokens.content[0], tokens.content[0] + 0.5 * bob.content[0])
     assert torch.equal(result.tokens.content[1], tokens.content[1])
     assert photographs_for(tokens, references, ["bob", None]) == [bob, None]
@@ -50,9 +50,7 @@ def test_each_face_gets_its_own_person(tokens, references):
 def test_the_labels_of_the_faces_are_taken(tokens, references):
     first, second = tokens.crops.faces
     faces = (replace(first, person="anna"), replace(second, person=""))
-    result = transfer_texture(
-        replace(tokens, crops=replace(tokens.crops, faces=faces)), references, reader=ColourEmbedder()
-    )
+    result = transfer_texture(replace(tokens, crops=replace(tokens.crops, faces=faces)), references)
     assert tokens.restorer.given == [[("anna 1", "anna 2"), None]] and result.attribution[0].shape == (2, 32, 32)
 
 
@@ -67,7 +65,7 @@ def test_the_very_picture_is_no_reference(restorer, scenes, references):
     # the photograph of one reference, restored itself: it is its own only to the other
     crops = aligned_crops(references.people[0].faces[:1])
     tokens = encode_tokens(crops, restorer)
-    result = transfer_texture(tokens, references, people=["anna"], reader=ColourEmbedder())
+    result = transfer_texture(tokens, references, people=["anna"])
     assert restorer.given == [[("anna 2",)]]
     (person,) = photographs_for(tokens, references, ["anna"])
     assert person.sources == ("anna 2",) and torch.equal(person.faces, references.people[0].faces[1:])
@@ -83,7 +81,7 @@ def test_a_reference_worse_than_the_face_is_passed_over(restorer, scenes):
     def given(blur):
         photo = scenes.photo("anna", seed=2, blur=blur)[None]
         tokens = encode_tokens(crop_faces(photo, scenes.detect(photo)), restorer)
-        return transfer_texture(tokens, references, people=["anna"], reader=ColourEmbedder()), tokens
+        return transfer_texture(tokens, references, people=["anna"]), tokens
 
     better, tokens = given(4)
     assert better.tokens is tokens and better.people == (None,) and restorer.given == []
@@ -96,7 +94,7 @@ def test_a_good_reference_is_good_for_any_face(restorer, scenes, references):
     # what the measure takes for a sharp face may be full of JPEG's blocks
     photo = scenes.photo("anna", seed=9, side=512)[None]
     tokens = encode_tokens(crop_faces(photo, scenes.detect(photo)), restorer)
-    assert transfer_texture(tokens, references, people=["anna"], reader=ColourEmbedder()).unused == ((),)
+    assert transfer_texture(tokens, references, people=["anna"]).unused == ((),)
 
 
 def test_restorers_that_cannot_take_texture_borrow_it(tokens, references, monkeypatch):
@@ -106,8 +104,9 @@ def test_restorers_that_cannot_take_texture_borrow_it(tokens, references, monkey
     )
     tokens.restorer.transfers = False
     result = transfer_texture(tokens, references, 0.3, ["anna", None])
-    ((given, people, strength, _),) = borrowed
-    assert given is tokens and strength == 0.3 and people[1] is None and people[0].sources == ("anna 1", "anna 2")
+    ((given, people, strength, sure, _),) = borrowed
+    assert given is tokens and strength == 0.3 and sure == [1, 1]
+    assert people[1] is None and people[0].sources == ("anna 1", "anna 2")
     assert (result.attribution[0] == 1).all() and tokens.restorer.given == []
 
 
@@ -142,11 +141,12 @@ def test_the_map_shows_each_photograph_in_its_colour(tokens, references):
     assert attribution_map(Transferred(replace(moved, crops=nobody), (), (), ())).shape == (0, 3, 768, 768)
 
 
-def test_a_face_named_by_hand_is_not_doubted(tokens, references):
+def test_less_is_taken_where_it_is_not_sure_of_the_person(tokens, references):
     first, second = tokens.crops.faces
-    faces = (replace(first, person="bob", by_hand=True), replace(second, person="bob"))
+    faces = (replace(first, person="bob", sure=0.6), replace(second, person="bob", by_hand=True))
     given = replace(tokens, crops=replace(tokens.crops, faces=faces))
-    transfer_texture(given, references, reader=ColourEmbedder())
-    by_hand, matched = tokens.restorer.identity
-    assert by_hand is None
-    assert torch.equal(matched, ColourEmbedder().embed(tokens.crops.pixels)[1])
+    result = transfer_texture(given, references, 0.5)
+    assert tokens.restorer.sure == [pytest.approx(16 / 81), 1.0]  # 0.6 in parts of 0.9, to the fourth power
+    content = references.people[1].content[0]
+    assert torch.allclose(result.tokens.content[0], tokens.content[0] + 0.5 * 16 / 81 * content)
+    assert torch.allclose(result.tokens.content[1], tokens.content[1] + 0.5 * content)

@@ -38,7 +38,7 @@ def faces() -> Tensor:
 
 def person(restorer: TokenRestorer, faces: Tensor, weights: tuple[float, ...] | None = None) -> Person:
     content, quality, _, _, skips = restorer.encode(faces, Lookup())
-    identity = F.normalize(torch.randn(len(faces), 512, generator=torch.Generator().manual_seed(2)))
+    identity = F.normalize(torch.randn(len(faces), 128, generator=torch.Generator().manual_seed(2)))
     skips = {side: x for side, x in skips.items() if side < 512}
     weights = weights or (1.0,) * len(faces)
     return Person("anna", faces, content, quality, skips, identity, identity, weights, ("a",) * len(faces))
@@ -84,18 +84,30 @@ def test_a_closed_gate_adds_nothing(restorer: TokenRestorer, faces: Tensor) -> N
     assert torch.equal(network.decode(tokens.content, tokens.quality, skips, guide=guide), blind)
 
 
-def test_who_disagrees_is_taken_less_from(restorer: TokenRestorer, faces: Tensor) -> None:
+def test_as_much_is_taken_as_it_is_sure(restorer: TokenRestorer, faces: Tensor) -> None:
+    tokens = encode_tokens(aligned_crops(faces[:2]), restorer)
+    people = [person(restorer, faces[2:])] * 2
+    whole, trusted = restorer.transfer(tokens, people)
+    guided, shares = restorer.transfer(tokens, people, sure=[0.25, None])
+    torch.testing.assert_close(shares[0], 0.25 * trusted[0], rtol=1e-3, atol=1e-6)
+    assert shares[0].any()
+    assert torch.equal(shares[1], trusted[1])
+    assert guided.transfer is not None and whole.transfer is not None
+    for side in (32, 64, 128):
+        gates = (guided.transfer[side][:, -1], whole.transfer[side][:, -1])
+        torch.testing.assert_close(gates[0][0], 0.25 * gates[1][0], rtol=1e-2, atol=1e-4)
+        torch.testing.assert_close(gates[0][1], gates[1][1])
+    assert torch.equal(restorer.transfer(tokens, people, sure=[1.0, 1.0])[1][0], trusted[0])
+    halved, _ = restorer.transfer(tokens, people, 0.5, [0.5, None])
+    assert halved.transfer is not None
+    torch.testing.assert_close(halved.transfer[32][0, -1], guided.transfer[32][0, -1], rtol=1e-2, atol=1e-4)
+
+
+def test_somebody_else_gives_nothing(restorer: TokenRestorer, faces: Tensor) -> None:
     tokens = encode_tokens(aligned_crops(faces[:1]), restorer)
-    anna = person(restorer, faces[1:2])
-    trusted, same, other = (
-        restorer.transfer(tokens, [anna], identity=own)[1][0].mean()
-        for own in (None, [anna.identity[0]], [-anna.identity[0]])
-    )
-    assert trusted >= same > other
-    # The logistic of the parameters as they are.
-    slope, half = restorer.network.transfer.person
-    expected = torch.sigmoid(slope.exp() * (-1 - half)) / torch.sigmoid(slope.exp() * (1 - half))
-    torch.testing.assert_close(other / same, expected, rtol=1e-3, atol=1e-6)
+    guided, (shares,) = restorer.transfer(tokens, [person(restorer, faces[1:])], sure=[0.0])
+    assert not shares.any()
+    assert torch.equal(decode_tokens(guided), decode_tokens(tokens))
 
 
 def test_shares_follow_weights_and_order(restorer: TokenRestorer, faces: Tensor) -> None:

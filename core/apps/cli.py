@@ -21,6 +21,7 @@ COMMANDS = {
     "app": ".page",
 }
 USAGE = 2
+EVALUATED = ("none", "one", "three", "five", "wrong", "lookalike", "decided", "decided-wrong")  # rows of the table
 EXIT_CODES = "exit codes: 0 all done; 1 some failed; 2 cannot be carried out, nothing was done; 130 interrupted"
 
 
@@ -158,9 +159,16 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--references",
         nargs="+",
-        choices=("none", "one", "three", "wrong"),
-        default=("none", "one", "three", "wrong"),
-        help="other photographs of the person, or a stranger's (default: all; none is always there)",
+        choices=EVALUATED,
+        default=EVALUATED,
+        help="photographs of the person, of a stranger or of a lookalike, named by hand; or five of the person or of a "
+        "stranger, and the product decides (default: all; none is always there)",
+    )
+    evaluate.add_argument(
+        "--metrics", nargs="+", metavar="NAME", help="only these of the numbers, such as edgeface lpips_alex"
+    )
+    evaluate.add_argument(
+        "--truth", type=float, metavar="PX", help="how wide a face must be to be the truth at 512 px (default: 213)"
     )
     evaluate.add_argument("--refine", type=int, metavar="0..8", help="steps of refinement (default: restorer's)")
     evaluate.add_argument(
@@ -214,8 +222,8 @@ def _add_references(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--match-threshold",
         type=float,
-        metavar="-1..1",
-        help="how alike a face and its person's references must be, a cosine (default: the embedder's)",
+        metavar="0..1",
+        help="how sure it must be that a face shows a person (default: 0.5)",
     )
     group.add_argument(
         "--reference-strength", type=float, default=1.0, metavar="0..1", help="how much to take (default: 1)"
@@ -248,7 +256,8 @@ def _add_embedder(group: argparse._ActionsContainer) -> None:
         "--embedder",
         choices=("built-in", "insightface"),
         default="built-in",
-        help="what tells people apart: built-in knows damaged faces, insightface good ones (default: built-in)",
+        help="what tells people apart: the built-in network, or insightface's on clean faces and the built-in one on "
+        "damaged ones (default: built-in)",
     )
 
 

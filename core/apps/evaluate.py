@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -13,6 +14,8 @@ import torch
 from ..detect import detect_faces, load_detector
 from ..identity import BuiltinEmbedder
 from ..images import FORMATS, Photo, write_photo
+from ..pipeline import RestoreOptions
+from ..refining import Refinement
 from ..restorers import load_restorer
 from ..token_restorer import TokenRestorer
 from .console import FAILURES, one_line, say, write_json
@@ -39,11 +42,12 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
         raise UsageError(f"--limit was {args.limit}; expected 1 or more.")
     try:  # the one place where a program needs what only training installs
         from ..training.album import Selection, read_album
+        from ..training.decisions import Decider
         from ..training.evaluate import Evaluation
         from ..training.evaluation_report import as_record, as_text, grid, remarks
         from ..training.scores import ALL_METRICS, Inception, Judges
 
-        judges = Judges(args.assets, ALL_METRICS)
+        judges = Judges(args.assets, args.metrics or ALL_METRICS)
     except (ImportError, FileNotFoundError) as error:
         raise UsageError(f"{one_line(error, None).rstrip('.')}. {NEEDS}") from error
     try:
@@ -53,15 +57,21 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
         assert isinstance(restorer, TokenRestorer), "the built-in restorer has a codebook"
         others = {Path(path).name: load_restorer(path, args.device, torch.float32) for path in args.weights}
         detect = partial(detect_faces, backend=load_detector("builtin", device=args.device))
-        album = read_album(args.data, Selection(args.split, args.half, args.only, args.limit), detect)
+        chosen = Selection(args.split, args.half, args.only, args.limit)
+        album = read_album(args.data, replace(chosen, truth=args.truth) if args.truth else chosen, detect)
         reader = BuiltinEmbedder(device=args.device)
-        with suppress(FileNotFoundError):  # the table says so, and goes without KID
-            inception = Inception(args.assets)
-        evaluation = Evaluation(album, restorer, others, judges, reader, args.references, args.refine, inception)
+        options = RestoreOptions(refinement=Refinement(args.refine).settled(restorer))
+        decider = Decider(album, args.data, restorer, reader, detect, options)
+        if not args.metrics:
+            with suppress(FileNotFoundError):  # the table says so, and goes without KID
+                inception = Inception(args.assets)
+        evaluation = Evaluation(
+            album, restorer, others, judges, reader, args.references, decider, args.refine, inception
+        )
     except (*FAILURES, ImportError) as error:
         raise UsageError(one_line(error, None)) from error
     table = {severity: evaluation(severity) for severity in args.damage}
-    said = remarks(evaluation)
+    said = remarks(table, evaluation)
     stdout.write(as_text(table, evaluation) + "\n\n" + "\n".join(f"- {line}" for line in said) + "\n")
     if args.json:
         about = {"data": str(args.data), "split": args.split, "half": args.half, "only": args.only}

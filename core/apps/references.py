@@ -84,6 +84,10 @@ def _photographs(paths: Iterable[str]) -> list[tuple[Job, str]]:
             folders = [path, *sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))]
             found = [(job, folder.resolve().name) for folder in folders for job in find([str(folder)])]
             found = [(job, person) for job, person in found if not job.problem]
+            people = {person for _, person in found}
+            for folder in folders[1:]:
+                if folder.resolve().name not in people:
+                    say(f"{folder}: no pictures are in it; it is passed over.")
         if not found:
             raise UsageError(f"{path}: neither the folder nor those in it hold pictures; expected {SUFFIXES}.")
         problems = [job.problem for job, _ in found if job.problem]
@@ -109,11 +113,12 @@ def _merged(files: list[References]) -> References | None:
         return None
     first, *others = files
     for other in others:
-        if (other.restorer, other.embedder) != (first.restorer, first.embedder):
+        if (other.restorer, other.embedder, other.embedded_by) != (first.restorer, first.embedder, first.embedded_by):
             raise UsageError("The saved references were made by different restorers or embedders; make them anew.")
     people = [person for file in files for person in file.people]
     names = [person.name for person in people]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"'{name}' is in two of the saved references; expected each person once.")
-    return replace(first, people=tuple(people), refused=tuple(pair for file in files for pair in file.refused))
+    refused, doubted = (tuple(pair for file in files for pair in getattr(file, key)) for key in ("refused", "doubted"))
+    return replace(first, people=tuple(people), refused=refused, doubted=doubted)

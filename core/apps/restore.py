@@ -20,7 +20,7 @@ from ..geometry import TEMPLATE_SIZE, scaling, warp
 from ..guidance import Guidance
 from ..identity import BuiltinEmbedder
 from ..images import FORMATS, Photo, read_photo, write_atomically, write_photo
-from ..matching import parse_manual
+from ..matching import ENOUGH, parse_manual
 from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
 from ..refining import Refinement
 from ..reports import references_record, restored_record
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
         restorer = load_restorer(args.weights, args.device)
         options = replace(options, refinement=_refinement(args, restorer))
         guidance = _guidance(args, restorer)
-        reader = BuiltinEmbedder(device=args.device) if options.refinement.steps else None
+        reader = BuiltinEmbedder(device=args.device) if options.refinement.steps or guidance else None
         if args.aligned:
             treat = _aligned(restorer, options, guidance, reader)
         else:
@@ -122,14 +122,22 @@ def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
         message = "no face found, written as it is"
     else:
         message = f"{count(len(faces), 'face')}, {done or 'none'} restored" + ("" if changed else ", written as it is")
-    guided = sum(face.guided for face in faces)
     if args.reference:
-        message += f", {guided or 'none'} with references"
+        message += f", {_guided(faces)}"
     say(f"{job.source} → {job.target}: {message}")
     return _entry(job, "restored" if changed else "unchanged", message) | {
         "seconds": round(time.perf_counter() - started, 3),
         "faces": [restored_record(face) for face in faces],
     }
+
+
+def _guided(faces: tuple[FaceReport, ...]) -> str:
+    """How many faces were restored with references, and how sure it is whose they are; why not, where none was."""
+    given = [face.match.reason for face in faces if face.guided and face.match]
+    if given:
+        return f"{len(given)} with references ({'; '.join(given)})"
+    why = dict.fromkeys(face.match.reason for face in faces if face.match and not face.reason)
+    return "none with references" + (f" ({'; '.join(why)})" if why else "")
 
 
 def _refinement(args: argparse.Namespace, restorer: Restorer) -> Refinement:
@@ -162,7 +170,7 @@ def _references_record(
 ) -> dict[str, object] | None:
     if guidance is None:
         return {"unused": _unreadable(restorer)} if args.reference else None
-    threshold = guidance.embedder.same if guidance.threshold is None else guidance.threshold
+    threshold = ENOUGH if guidance.threshold is None else guidance.threshold
     return references_record(guidance.references) | {"strength": guidance.strength, "match_threshold": threshold}
 
 

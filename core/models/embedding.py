@@ -1,12 +1,12 @@
-"""The embedding network: a face, good or damaged, to 512 numbers that say who it is.
+"""The embedding network: a face, good or damaged, to 128 numbers that say who it is.
 
 Fed clean faces it is the embedder that references are matched by; fed damaged ones it is what CLR-Face (IJCAI 2024)
 calls an identity recovery network, for it was trained to give the clean face's embedding either way.
 
-Provenance: ours, trained with ``core/training/embedding.py`` to agree with w600k_mbf (ArcFace, Deng et al., CVPR 2019),
-whose alignment it shares and whose weights it does not hold. The pooling by a convolution as large as the map is
-MobileFaceNet's (Chen et al., 2018). Licence of code: Apache-2.0. Licence of weights: see MODEL_CARD.md. Batch
-normalisation exists in training only: the shipped weights have it folded in.
+Provenance: the architecture is MobileNet's (Howard et al., 2017) with PReLU, as SFace has it (Zhong et al., TIP 2021).
+Training started from SFace's published weights (Apache-2.0), went on with ``core/training/embedding.py``, and moved all
+of them. Licence of code and of SFace's weights: Apache-2.0; for these weights see MODEL_CARD.md. Batch normalisation is
+folded into the convolutions before training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..geometry import TEMPLATE_SIZE, fit_similarity, invert, template
-from .detector import Residual, Unit
 
 # Where recognition networks expect eyes, nose tip and mouth corners in their 112 px input (deepinsight/insightface,
 # MIT).
@@ -48,13 +47,13 @@ class RecognitionCrop(nn.Module):
         self.grid = ((2 * points + 1) / TEMPLATE_SIZE - 1).float().unsqueeze(0)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """(N,3,S,S), S a multiple of 256 px, to (N,3,112,112) float32, differentiable.
+        """(N,3,S,S), S up to 256 px or a multiple of that, to (N,3,112,112) float32, differentiable.
 
         Raises:
             ValueError: the faces are no squares of such a side.
         """
         height, width = faces.shape[-2:]
-        if height != width or height % SAMPLED or not height:
+        if height != width or not height or (height > SAMPLED and height % SAMPLED):
             raise ValueError(
                 f"Got faces of {width}x{height} px; expected squares with a side that is a multiple of {SAMPLED} px, "
                 "aligned to the template: crop them with crop_faces."
@@ -71,27 +70,38 @@ class EmbeddingConfig:
     """Sizes of an :class:`EmbeddingNet`.
 
     Attributes:
-        widths: channels at 56, 28, 14 and 7 px.
-        blocks: residual blocks there.
-        features: channels of the last map, which is pooled.
+        stem: channels of the first convolution, at 112 px.
+        widths: channels after each depthwise block.
+        strides: of each depthwise block.
         dim: length of an embedding.
-        normalise: batch normalisation after each convolution (training), else a bias.
     """
 
-    widths: tuple[int, int, int, int] = (32, 64, 128, 168)
-    blocks: tuple[int, int, int, int] = (1, 2, 2, 1)
-    features: int = 512
-    dim: int = 512
-    normalise: bool = False
+    stem: int = 32
+    widths: tuple[int, ...] = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+    strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+    dim: int = 128
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> EmbeddingConfig:
-        """Read the sizes off a checkpoint's tensor shapes."""
-        places = {(int(m[1]), int(m[2])) for key in state if (m := re.match(r"levels\.(\d)\.(\d+)\.", key))}
-        widths = tuple(state[f"levels.{level}.0.conv.weight"].shape[0] for level in range(4))
-        blocks = tuple(sum(place[0] == level for place in places) - 1 for level in range(4))
-        dim, features = state["out.weight"].shape
-        return cls(widths, blocks, features, dim, "levels.0.0.norm.weight" in state)  # type: ignore[arg-type]
+        """Read the sizes off a checkpoint's tensor shapes; strides leave no trace there and are the published ones."""
+        count = len({m[1] for key in state if (m := re.match(r"blocks\.(\d+)\.", key))})
+        widths = tuple(state[f"blocks.{n}.point.weight"].shape[0] for n in range(count))
+        return cls(state["stem.weight"].shape[0], widths, cls.strides, state["out.weight"].shape[0])
+
+
+class Separable(nn.Module):
+    """Depthwise 3x3 convolution, PReLU, pointwise convolution, PReLU."""
+
+    def __init__(self, cin: int, cout: int, stride: int) -> None:
+        super().__init__()
+        self.depth = nn.Conv2d(cin, cin, 3, stride, 1, groups=cin)
+        self.depth_relu = nn.PReLU(cin)
+        self.point = nn.Conv2d(cin, cout, 1)
+        self.point_relu = nn.PReLU(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N,cin,H,W) to (N,cout,H/stride,W/stride)."""
+        return self.point_relu(self.point(self.depth_relu(self.depth(x))))
 
 
 class EmbeddingNet(nn.Module):
@@ -100,37 +110,31 @@ class EmbeddingNet(nn.Module):
     def __init__(self, config: EmbeddingConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EmbeddingConfig()
-        normalise = config.normalise
         self.crop = RecognitionCrop()
-        self.levels = nn.ModuleList()
-        before = 12  # four pixels of three colours
-        for i, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
-            first = Unit(before, width, normalise, stride=1 if i == 0 else 2)
-            self.levels.append(nn.Sequential(first, *(Residual(width, normalise) for _ in range(blocks))))
-            before = width
-        self.last = Unit(before, config.features, normalise, kernel=1)
-        self.pool = nn.Conv2d(config.features, config.features, RECOGNITION_SIZE // 16, groups=config.features)
-        self.out = nn.Linear(config.features, config.dim)
-
-    def maps(self, faces: Tensor) -> list[Tensor]:
-        """(N,3,S,S) RGB in [0,1] to the maps (N,C,r,r) at 56, 28, 14 and 7 px and the last one, (N,features,7,7)."""
-        crops = (self.crop(faces) * 2 - 1).to(self.out.weight.dtype)
-        maps = [F.pixel_unshuffle(crops, 2)]
-        for level in self.levels:
-            maps.append(level(maps[-1]))
-        return [*maps[1:], self.last(maps[-1])]
-
-    def embed(self, last: Tensor) -> Tensor:
-        """The last map to unit embeddings (N,dim), float32."""
-        return F.normalize(self.out(self.pool(last).flatten(1)).float())
+        self.stem = nn.Conv2d(3, config.stem, 3, padding=1)
+        self.stem_relu = nn.PReLU(config.stem)
+        before = (config.stem, *config.widths)
+        self.blocks = nn.Sequential(
+            *(Separable(*sizes) for sizes in zip(before, config.widths, config.strides, strict=False))
+        )
+        side = RECOGNITION_SIZE
+        for stride in config.strides:
+            side = -(-side // stride)
+        self.out = nn.Linear(config.widths[-1] * side**2, config.dim)
 
     def forward(self, faces: Tensor) -> Tensor:
         """Embed.
 
         Args:
-            faces: (N,3,S,S) RGB in [0,1] aligned to the template, S a multiple of 256 px.
+            faces: (N,3,S,S) RGB in [0,1] aligned to the template, S up to 256 px or a multiple of that.
 
         Returns:
             (N,dim) float32 of length 1; the product of two is the cosine that identity is told by. Gradients pass.
         """
-        return self.embed(self.maps(faces)[-1])
+        return self.embed(self.crop(faces))
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """Embed the crops (N,3,112,112) in [0,1] that :class:`RecognitionCrop` makes."""
+        x = (crops * 2 - 1).to(self.out.weight.dtype)
+        x = self.blocks(self.stem_relu(self.stem(x)))
+        return F.normalize(self.out(x.flatten(1)).float())

@@ -13,7 +13,7 @@ and at last the three finest bands of the picture y move towards those of the wa
 
     y' = y + sum over bands b of g·alpha_b·(b(a) - b(y)).
 
-g is a gate for each position times one for the person, sigmoid of how well the embeddings of face and references agree.
+g is a gate for each position times how sure it is that face and references show one person (:mod:`..evidence`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TransferConfig:
 
     widths: tuple[int, int, int] = (32, 64, 128)
     latent: int = 128
-    identity: int = 512
+    identity: int = 128
     style: int = 64
     words: int = 32
     textures: tuple[tuple[int, int, int], ...] = ((16, 16, 1), (32, 32, 3), (64, 32, 3), (128, 64, 3))
@@ -110,7 +110,6 @@ class TransferNet(nn.Module):
         nn.init.zeros_(opening.weight)
         nn.init.constant_(opening.bias, 2.0)  # type: ignore[arg-type]  # open, until it learns on wrong references
         self.gate = nn.Sequential(nn.Conv2d(2 * 64 + 4, 64, 3, padding=1), nn.ReLU(), opening)
-        self.person = nn.Parameter(torch.tensor([3.0, 0.6]))  # logarithm of the slope, and the cosine of one half
         self.styles = StyleCodes(c.latent, c.identity, c.style)
         found = (2 * coarse + coarse + c.words, 2 * middle + c.words, 2 * fine + 48)
         self.fusions = nn.ModuleList(
@@ -128,7 +127,7 @@ class TransferNet(nn.Module):
         photographs: Photographs,
         codebook: Tensor,
         encode: Encode,
-        own: Tensor | None = None,
+        sure: Tensor | None = None,
         strength: float = 1.0,
         echo: bool = False,
     ) -> Found:
@@ -140,11 +139,11 @@ class TransferNet(nn.Module):
             photographs: its references.
             codebook: (codes,L).
             encode: the restorer's encoder, faces (N,3,S,S) in [-1,1] to latent and features, fine to coarse.
-            own: the face's embedding (N,D); None takes the references for the person's without a doubt.
+            sure: (N,) 0 to 1, how sure it is that the references show the same person; None is no doubt.
             strength: 0 to 1, multiplies the gate.
             echo: also send the references' colours the textures' way, for the loss that teaches it.
         """
-        like = self.person
+        like = self.bands.weight
         size = max(skips)
         face = skips[size].float()
         skips = {side: x.to(like) for side, x in skips.items() if side != size}
@@ -163,8 +162,6 @@ class TransferNet(nn.Module):
             latent, features = encode((seen * 2 - 1).to(like).contiguous(memory_format=torch.channels_last))
         alike = F.cosine_similarity(matches.queries[:, None].float(), matches.keys.float(), dim=2)[:, :, None]
         votes = matches.sure + PICKY * alike + photographs.weights.log()[:, :, None, None, None]
-        if own is not None:
-            votes = votes + F.logsigmoid(self.trust(own[:, None], photographs.identity))[..., None, None, None]
         shares = votes.softmax(1)
 
         def merged(x: Tensor) -> Tensor:
@@ -189,25 +186,18 @@ class TransferNet(nn.Module):
 
         picture = merged(seen)
         difference = F.adaptive_avg_pool2d(picture - face, 32).abs()
-        sure = (matches.sure * shares).sum(1)
+        certain = (matches.sure * shares).sum(1)  # of the place
         keys = (matches.keys * shares.to(matches.keys)).sum(1)
-        agreement = torch.cat([matches.queries, keys, difference.to(keys), sure.to(keys)], 1)
+        agreement = torch.cat([matches.queries, keys, difference.to(keys), certain.to(keys)], 1)
         gate = torch.sigmoid(self.gate(agreement).float())
         identity = F.normalize((photographs.identity * photographs.weights[..., None]).sum(1), dim=-1)
-        if own is not None:
-            gate = gate * torch.sigmoid(self.trust(own, identity))[:, None, None, None]
-        gate = strength * gate
+        gate = strength * gate if sure is None else strength * sure[:, None, None, None].to(gate) * gate
 
         coarse = [merged(features[2]), merged(latent), given[32] + doubled(given[16]), words[32]]
         transfer = {32: coarse, 64: [merged(features[1]), given[64], words[64]], 128: [merged(features[0]), given[128]]}
         together = {side: torch.cat([*parts, resized(gate, side).to(like)], 1) for side, parts in transfer.items()}
         style = self.styles(content, remembered, identity.to(like))
         return Found(together | {size: picture}, style, shares[:, :, 0], matches, echoes)
-
-    def trust(self, own: Tensor, other: Tensor) -> Tensor:
-        """How sure two embeddings (..., D) make us that they are of one person, before a sigmoid."""
-        slope, half = self.person.float()
-        return slope.exp() * ((own * other).sum(-1) - half)
 
     def fuse(self, level: int, x: Tensor, transfer: Mapping[int, Tensor], style: Tensor) -> Tensor:
         """The decoder's features (N,C,r,r) at 32, 64 or 128 px (level 0, 1, 2) with what was found."""

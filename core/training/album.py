@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from ..crop import crop_faces
 from ..detect import Detect
-from ..geometry import scale_of
+from ..geometry import TEMPLATE_SIZE, scale_of
 from ..images import FORMATS, PictureError, read_photo
-from .photographs import MAX_SCALE, read_portraits
+from .photographs import FACE, MAX_SCALE, read_portraits
 from .tables import half_of
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,14 @@ class Selection:
         half: ``"odd"`` or ``"even"`` places of the list of people, or ``"all"``.
         only: photographs whose paths begin with this folder; None is all.
         limit: at most so many photographs, the first ones by person; None is all.
+        truth: how wide [px] a face must be to be the truth at 512 px.
     """
 
     split: str = "val"
     half: str = "all"
     only: str | None = None
     limit: int | None = None
+    truth: float = FACE * TEMPLATE_SIZE / MAX_SCALE
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Album:
         names: N paths within the folder.
         people: N persons.
         scales: N, px of the template for one px of the photograph.
+        truth: how wide [px] a face must be to be the truth.
         faults: (path, reason) of photographs that are not among them.
     """
 
@@ -72,12 +76,13 @@ class Album:
     names: tuple[str, ...]
     people: tuple[str, ...]
     scales: tuple[float, ...]
+    truth: float
     faults: tuple[tuple[str, str], ...] = ()
 
     @property
     def judged(self) -> list[int]:
         """Numbers of the faces that are truth at full size."""
-        return [n for n, scale in enumerate(self.scales) if scale <= MAX_SCALE]
+        return [n for n, scale in enumerate(self.scales) if FACE * TEMPLATE_SIZE / scale >= self.truth - 1e-6]
 
 
 def read_album(data: Path, selection: Selection, detect: Detect) -> Album:
@@ -98,7 +103,7 @@ def read_album(data: Path, selection: Selection, detect: Detect) -> Album:
         faces, portraits = read_portraits(data)
         entries = _select([Entry(p.path, p.person, p.split, p.row) for p in portraits], selection, data)
         scales = tuple(portraits[e.row].scale for e in entries)
-        return replace(_named(entries), faces=tuple(np.array(faces[e.row]) for e in entries), scales=scales)
+        return replace(_named(entries, selection), faces=tuple(np.array(faces[e.row]) for e in entries), scales=scales)
     listed = data / "manifest.csv"
     entries = _select(_listed(listed) if listed.is_file() else _folders(data), selection, data)
     kept: list[Entry] = []
@@ -122,20 +127,21 @@ def read_album(data: Path, selection: Selection, detect: Detect) -> Album:
         kept.append(entry)
         aligned.append((crops.pixels[0].permute(1, 2, 0) * 255).round().byte().numpy())
         enlarged.append(float(scale_of(crops.affines[0])))
-    return replace(_named(kept), faces=tuple(aligned), scales=tuple(enlarged), faults=tuple(faults))
+    return replace(_named(kept, selection), faces=tuple(aligned), scales=tuple(enlarged), faults=tuple(faults))
 
 
 def references_for(people: tuple[str, ...]) -> dict[str, list[list[int]]]:
     """For each photograph the numbers of those to restore it by.
 
-    ``one`` and ``three`` are other photographs of the person, the next ones in a circle, as many as there are;
-    ``wrong`` is the next person's, in the place among theirs that ``one`` has among the person's own.
+    ``one``, ``three`` and ``five`` are other photographs of the person, the next ones in a circle, as many as there
+    are; ``wrong`` is as many as ``five`` of the next person's, from the place among theirs that the face has among the
+    person's own.
     """
     own: dict[str, list[int]] = {}
     for n, person in enumerate(people):
         own.setdefault(person, []).append(n)
     order = list(own)
-    chosen: dict[str, list[list[int]]] = {"one": [], "three": [], "wrong": []}
+    chosen: dict[str, list[list[int]]] = {"one": [], "three": [], "five": [], "wrong": []}
     for n, person in enumerate(people):
         mine = own[person]
         place = mine.index(n)
@@ -143,12 +149,36 @@ def references_for(people: tuple[str, ...]) -> dict[str, list[list[int]]]:
         stranger = own[order[(order.index(person) + 1) % len(order)]]
         chosen["one"].append(others[:1])
         chosen["three"].append(others[:3])
-        chosen["wrong"].append([] if len(order) == 1 else [stranger[(place + 1) % len(stranger)]])
+        chosen["five"].append(others[:5])
+        circle = [stranger[(place + 1 + k) % len(stranger)] for k in range(min(len(stranger), len(others[:5])))]
+        chosen["wrong"].append([] if len(order) == 1 else circle)
     return chosen
 
 
-def _named(entries: list[Entry]) -> Album:
-    return Album((), tuple(e.path for e in entries), tuple(e.person for e in entries), ())
+def lookalikes_for(people: tuple[str, ...], embeddings: Tensor, own: list[list[int]]) -> list[list[int]]:
+    """For each photograph as many as its `own` references of the other person whose photographs are the most like it.
+
+    Args:
+        people: whom each photograph shows.
+        embeddings: (N,D) of length 1.
+        own: for each photograph the numbers of its references.
+    """
+    person = np.array(people)
+    scores = (embeddings @ embeddings.T).cpu().numpy()
+    chosen: list[list[int]] = []
+    for n, given in enumerate(own):
+        others = [p for p in dict.fromkeys(people) if p != people[n]]
+        if not others:
+            chosen.append([])
+            continue
+        nearest = max(others, key=lambda p: float(scores[n, person == p].mean()))
+        rows = np.flatnonzero(person == nearest)
+        chosen.append(rows[np.argsort(-scores[n, rows])][: len(given)].tolist())
+    return chosen
+
+
+def _named(entries: list[Entry], selection: Selection) -> Album:
+    return Album((), tuple(e.path for e in entries), tuple(e.person for e in entries), (), selection.truth)
 
 
 def _listed(path: Path) -> list[Entry]:

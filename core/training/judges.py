@@ -1,6 +1,8 @@
-"""Networks that judge faces: LPIPS and two face-recognition networks, differentiable, from the asset packages.
+"""Networks that judge faces: LPIPS and three face-recognition networks, from the asset packages.
 
-w600k_mbf (ArcFace loss, MobileFaceNet) trains and guides; SFace only reports.
+EdgeFace (George et al., 2023) decides on identity: nothing is trained against it. w600k_mbf (ArcFace loss,
+MobileFaceNet) trains and guides, and the embedding network began as SFace: both are shown beside it. All but EdgeFace
+have gradients.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -131,6 +134,32 @@ class OnnxNetwork(nn.Module):
         raise ValueError(f"The operator '{op}' is not among those recognition networks use.")
 
 
+class EdgeFace(nn.Module):
+    """Faces aligned to the template (N,3,S,S) in [0,1] to unit embeddings (N,512), by onnxruntime."""
+
+    def __init__(self, assets: str | Path | None = None) -> None:
+        import onnxruntime
+
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(
+            str(asset("edgeface", assets)), options, providers=["CPUExecutionProvider"]
+        )
+        self.crop = RecognitionCrop()
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Embed faces of any side that is a multiple of 256."""
+        return self.embed(self.crop(faces))
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """Embed crops (N,3,112,112) in [0,1]."""
+        pixels = (crops.float().cpu() * 2 - 1).numpy()
+        # The file's shapes are those of one face.
+        found = [self._session.run(None, {"data": one[None]})[0] for one in pixels]
+        return F.normalize(torch.from_numpy(np.concatenate(found))).to(crops.device)
+
+
 class Recognizer(nn.Module):
     """Faces aligned to the template (N,3,S,S) in [0,1] to unit embeddings (N,D).
 
@@ -146,5 +175,9 @@ class Recognizer(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """Embed faces of any side that is a multiple of 256."""
-        x = self.crop(faces) * 255
+        return self.embed(self.crop(faces))
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """Embed crops (N,3,112,112) in [0,1]."""
+        x = crops * 255
         return F.normalize(self.network((x - 127.5) / 127.5 if self.normalize else x).flatten(1))

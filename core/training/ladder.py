@@ -97,7 +97,8 @@ RUNGS = (
         on_gpu=("--generate", "--batch", "16"),
     ),
     Rung("damage", "damage", 0.03, _into(DAMAGE), gates.damage, "damage.pt", on_gpu=("--batch", "64")),
-    Rung("embedding", "embedding", 0.11, _into(WEIGHTS), gates.embedding, "embedding.pt", on_gpu=("--batch", "128")),
+    Rung("embedding", "embedding", 0.10, (), gates.embedding, "embedding.pt", on_gpu=("--batch", "128")),
+    Rung("calibration", "calibration", 0.01, _into(WEIGHTS), needs=("embedding",), trains=False),
     Rung("flow", "flow", 0.04, (), gates.flow, "flow.pt", ("restoration",), on_gpu=("--batch", "32")),
     Rung(
         "references-right",
@@ -106,7 +107,7 @@ RUNGS = (
         (),
         gates.references_right,
         "references.pt",
-        ("flow",),
+        ("flow", "calibration"),
         on_gpu=("--generate", "--batch", "16"),
     ),
     Rung(
@@ -116,7 +117,7 @@ RUNGS = (
         ("--wrong", "0.25", *_into(TRANSFER)),
         gates.references_wrong,
         "references.pt",
-        ("references-right", "embedding"),
+        ("references-right",),
         on_gpu=("--generate", "--batch", "16"),
     ),
     # Before the prior, which belongs to the very restorer that it was trained on.

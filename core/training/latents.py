@@ -29,6 +29,7 @@ from .data import prefetch
 from .flow import encoded, frozen_restorer, photographs
 from .loop import arguments, start
 from .pairs import PairPool, Trial, trial
+from .references import surely
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +76,14 @@ def read_latents(samples: np.ndarray) -> Latents:
 
 
 def samples_of(
-    net: ResemblanceNet, tokenizer: ResemblanceNet, transfer: TransferNet, identify: torch.nn.Module, batch: Trial
+    net: ResemblanceNet, tokenizer: ResemblanceNet, transfer: TransferNet, embedder: BuiltinEmbedder, batch: Trial
 ) -> np.ndarray:
     """A batch as samples (N,386,32,32) int16."""
     content, quality, skips = encoded(net, batch.damaged)
-    own = identify(batch.damaged)
-    seen = photographs(net, batch.references, identify(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape))
-    found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, own)
+    identity = embedder.embed(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape)
+    seen = photographs(net, batch.references, identity)
+    sure = surely(embedder, batch.damaged, identity)
+    found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, sure)
     clean, _ = tokenizer.encode(batch.clean)
     codes = net.predict(content).argmax(-1).unflatten(1, (1, SIDE, SIDE))
     numbers = torch.cat([content, clean, given_at(found.transfer[SIDE], content)], 1).bfloat16().view(torch.int16)
@@ -100,7 +102,7 @@ def main() -> None:
     transfer = TransferNet().eval().requires_grad_(False)
     transfer.load_state_dict(read(options.weights / TRANSFER.name))
     transfer.to(options.device).to(memory_format=torch.channels_last)
-    identify = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device).network
+    embedder = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device)
     pool = PairPool(options.work)
     path = options.work / FILE
     with path.open("ab") as file:
@@ -116,7 +118,7 @@ def main() -> None:
         )
         while done < options.count and time.monotonic() - begun < 60 * options.minutes:
             with torch.no_grad(), torch.autocast(options.device, torch.bfloat16):
-                samples = samples_of(net, tokenizer, transfer, identify, next(trials).to(options.device))
+                samples = samples_of(net, tokenizer, transfer, embedder, next(trials).to(options.device))
             file.write(samples.tobytes())
             file.flush()
             done += len(samples)

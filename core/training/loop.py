@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..restorers import BUILTIN
+from ..checkpoints import fingerprint
+from ..restorers import BUILTIN, faster_dtype
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def arguments(description: str, minutes: float, lr: float, generate: bool = Fals
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
-        help="compile what is trained: worth its minutes on a GPU only (default: there)",
+        help="compile what is trained: worth its minutes on a GPU, or in a long run (default: on a GPU)",
     )
     if generate:
         parser.add_argument(
@@ -83,6 +84,7 @@ class Stage(Generic[Trained]):
         self.name, self.module, self.options = name, module, options
         self.path = options.work / f"{name}.pt"
         self.device = torch.device(options.device)
+        self.faster = faster_dtype(self.device) == torch.bfloat16  # else it would be emulated
         self.average = copy.deepcopy(module).requires_grad_(False).eval()
         groups: dict[float, list[nn.Parameter]] = defaultdict(list)
         for key, parameter in module.named_parameters():
@@ -158,7 +160,7 @@ class Stage(Generic[Trained]):
         warm = min(1, (self.step + 1) / WARMUP_STEPS)
         for group, times in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = times * self.options.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.faster):
             value, numbers = loss(batch, part)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -210,11 +212,12 @@ def write_weights(net: nn.Module, path: Path, architecture: str, **belongs: str)
         net: the network.
         path: a safetensors file.
         architecture: what it is.
-        belongs: what it was trained with.
+        belongs: what it was trained with, and what else is to be known of it.
     """
     tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in net.state_dict().items()}
     fresh = path.with_suffix(".tmp")
-    save_file(tensors, fresh, {"architecture": architecture, **belongs, "licence": "see MODEL_CARD.md"})
+    said = {"architecture": architecture, "fingerprint": fingerprint(tensors), **belongs}
+    save_file(tensors, fresh, said | {"licence": "see MODEL_CARD.md"})
     fresh.replace(path)
 
 

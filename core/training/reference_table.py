@@ -1,4 +1,5 @@
 """The table of references: damaged, no reference, the right one, a stranger's, a lookalike's, two right and one wrong.
+All are named by hand, as a user would who errs: what the network doubts it takes less of.
 
 London's validation people: the neutral photograph is restored with the smiling one as reference, and the other way
 round, all on the same weights and setting. A stranger is the next person of the list, a lookalike the person whose
@@ -21,8 +22,10 @@ import torch
 from torch import Tensor
 
 from ..crop import aligned_crops
+from ..evidence import amount
 from ..geometry import TEMPLATE_SIZE
 from ..identity import WEIGHTS, BuiltinEmbedder
+from ..matching import match_faces
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
 from ..records import FaceTokens, Person
@@ -36,11 +39,24 @@ from .judges import Recognizer
 from .landmarks import Landmarks
 from .loop import read_average
 from .scores import METRICS, Judges
-from .tables import SEVERITIES, arguments, change, damage_all, finish, level, markdown, people, person_of, save_grid
+from .tables import (
+    SEVERITIES,
+    arguments,
+    change,
+    damage_all,
+    finish,
+    level,
+    markdown,
+    people,
+    person_of,
+    references_to,
+    save_grid,
+)
 
 log = logging.getLogger(__name__)
 
 DOZEN = 12
+SOMEONE = "someone"  # whom all references show
 MOUTH = slice(52, 72)  # of the 106 landmarks
 # Where in what was found the parts lie that can be left out: {side: channels}, see TransferNet.find.
 PARTS = {
@@ -67,25 +83,26 @@ class ReferenceTable:
         self.judges = Judges(assets)
         self.landmarks = Landmarks(assets)
         self.recognizer = Recognizer("arcface", assets)
-        self.embedder = BuiltinEmbedder(embedding) if doubt else None
-
-    def identity(self, faces: Tensor) -> Tensor:
-        """Embeddings of faces (N,3,512,512), as the transfer network reads them."""
-        with torch.inference_mode():
-            return self.embedder.embed(faces) if self.embedder else self.recognizer(faces)
+        self.embedder, self.doubt = BuiltinEmbedder(embedding), doubt
 
     def person(self, faces: Tensor) -> Person:
         """Photographs (R,3,512,512) as a person."""
-        return person_of("someone", faces, self.restorer, self.identity)
+        return person_of(SOMEONE, faces, self.restorer, self.embedder.embed)
+
+    def sure(self, face: Tensor, person: Person) -> float | None:
+        """The chance that a face (1,3,512,512) named by hand shows a person; None where nothing is doubted."""
+        if not self.doubt:
+            return None
+        known = references_to([person], self.restorer, self.embedder)
+        return match_faces(aligned_crops(face), known, self.embedder, manual={0: SOMEONE})[0].chance
 
     def restore(self, damaged: Tensor, given: list[Person | None], strength: float) -> Tensor:
         """Faces (N,3,512,512) restored, each with the photographs given."""
         results = []
         for face, person in zip(damaged.split(1), given, strict=True):
             tokens = encode_tokens(aligned_crops(face), self.restorer)
-            own = list(self.identity(face)) if self.embedder else None
             if person is not None:
-                tokens, _ = self.restorer.transfer(tokens, [person], strength, own)
+                tokens, _ = self.restorer.transfer(tokens, [person], strength, [amount(self.sure(face, person))])
                 tokens = self._ablated(tokens)
             results.append(self.restorer.decode(tokens))
         return torch.cat(results)
@@ -159,19 +176,19 @@ def held_out(work: Path, half: str) -> tuple[list[np.ndarray], list[str]]:
 
 
 def as_text(table: dict) -> str:
-    """Means, and for SFace the difference to no reference with its 90% bootstrap interval, in Markdown."""
+    """Means, and for EdgeFace the difference to no reference with its 90% bootstrap interval, in Markdown."""
     metrics = (*METRICS, "mouth")
     lines = [
         [
             severity,
             row,
             *(level(scores[metric], metric) for metric in metrics),
-            change(scores["sface"], rows["none"]["sface"], "sface"),
+            change(scores["edgeface"], rows["none"]["edgeface"], "edgeface"),
         ]
         for severity, rows in table.items()
         for row, scores in rows.items()
     ]
-    return markdown(("damage", "reference", *metrics, "SFace minus none"), lines)
+    return markdown(("damage", "reference", *metrics, "EdgeFace minus none"), lines)
 
 
 def main() -> None:

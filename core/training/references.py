@@ -1,7 +1,8 @@
 """Stage 5: what references give. The restorer is frozen, without references nothing changes; the flow goes on.
 
 First with right references only and the gates open (--wrong 0), until right references help; then with strangers among
-them (--wrong 0.25), when the gates learn to close, by place and by person. The last starts where the first ended.
+them (--wrong 0.25), when the gates learn to close, place by place; of the person as a whole the embedder judges. The
+last starts where the first ended.
 
     python -m resemblance.core.training.references --work WORK --minutes 40
     python -m resemblance.core.training.references --work WORK --minutes 80 --wrong 0.25 --export transfer.safetensors
@@ -20,9 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checkpoints import fingerprint_file
+from ..checkpoints import about
 from ..components import component_map
+from ..crop import aligned_crops
+from ..evidence import amount, chance
 from ..identity import WEIGHTS, BuiltinEmbedder
+from ..measure import measure_quality
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import Found, TransferGuide, TransferNet
 from ..restorers import BUILTIN, load_restorer
@@ -36,27 +40,33 @@ from .restoration import pixel_loss
 
 log = logging.getLogger(__name__)
 
-PIXEL, PERCEIVED, IDENTITY, ECHO, PLACES, GATE, PERSON = 1.0, 1.0, 1.0, 1.0, 0.02, 0.05, 0.1
+PIXEL, PERCEIVED, IDENTITY, ECHO, PLACES, GATE = 1.0, 1.0, 1.0, 1.0, 0.02, 0.05
 COMPONENTS = 2.0  # of the mean difference at eyes, nose and mouth
 
 
 def export(transfer: nn.Module, path: Path, restorer: str, embedder: Path) -> None:
     """Write the tensors in half precision, with the fingerprints of the restorer and the embedder they belong to."""
-    write_weights(transfer, path, "resemblance-transfer", restorer=restorer, embedder=fingerprint_file(embedder))
+    write_weights(transfer, path, "resemblance-transfer", restorer=restorer, embedder=about(embedder)["fingerprint"])
 
 
 def guided(
-    net: ResemblanceNet, transfer: TransferNet, batch: Trial, identify: nn.Module, doubt: bool
-) -> tuple[Tensor, Found, Tensor]:
-    """The restored faces, what was found, and the cosines (N,) of faces and references."""
+    net: ResemblanceNet, transfer: TransferNet, batch: Trial, embedder: BuiltinEmbedder, doubt: bool
+) -> tuple[Tensor, Found]:
+    """The restored faces, and what was found; with `doubt` as much as the embedder is sure of the person."""
     content, quality, skips = encoded(net, batch.damaged)
-    with torch.no_grad():
-        identity = identify(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape)
-        own = identify(batch.damaged)
+    identity = embedder.embed(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape)
     seen = photographs(net, batch.references, identity)
-    found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, own if doubt else None, echo=True)
-    y = net.decode(content, quality, skips, guide=TransferGuide(transfer, found.transfer, found.style))
-    return y, found, (own * F.normalize(identity.sum(1), dim=-1)).sum(-1)
+    sure = surely(embedder, batch.damaged, identity) if doubt else None
+    found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, sure, echo=True)
+    return net.decode(content, quality, skips, guide=TransferGuide(transfer, found.transfer, found.style)), found
+
+
+def surely(embedder: BuiltinEmbedder, faces: Tensor, references: Tensor) -> Tensor:
+    """How far (N,) to trust that damaged faces (N,3,512,512) show whom their references do, embedded (N,R,D)."""
+    cosines = (embedder.embed(faces) * F.normalize(references.sum(1), dim=-1)).sum(-1, keepdim=True)
+    measured = measure_quality(aligned_crops(faces.float()))
+    evidence = embedder.calibration.evidence(cosines, measured, [references.shape[1]])[:, 0]
+    return evidence.new_tensor([amount(chance(e)) for e in evidence.tolist()])
 
 
 def drawn(people: DevicePeople, rng: np.random.Generator, count: int) -> Trial:
@@ -81,16 +91,14 @@ class GuidedLoss:
         self.net, self.transfer, self.device, self.wrong = net, transfer, options.device, wrong
         self.perceptual = lpips("alex", options.assets).to(options.device)
         self.recognizer = Recognizer("arcface", options.assets).to(options.device)
-        # The built-in embedder's teacher stands in for it until people are doubted.
-        embedder = options.weights / WEIGHTS.name
-        self.identify = BuiltinEmbedder(embedder, options.device).network if wrong else self.recognizer
+        self.embedder = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device)
         self.components = component_map(512).to(options.device)
 
     def __call__(self, batch: Trial) -> tuple[Tensor, dict[str, float], Tensor, Tensor]:
         """The loss, numbers for the log, the restored faces and the clean ones on the device."""
         batch = batch.to(self.device)
         clean, recognizer = batch.clean, self.recognizer
-        y, found, cosine = guided(self.net, self.transfer, batch, self.identify, doubt=self.wrong)
+        y, found = guided(self.net, self.transfer, batch, self.embedder, doubt=self.wrong)
         pixel = pixel_loss(y, clean, batch.sharp)
         features = ((y - clean).abs() * self.components).mean() / self.components.mean()
         shown, truth = F.avg_pool2d(y.clamp(0, 1), 2), F.avg_pool2d(clean, 2)
@@ -106,11 +114,9 @@ class GuidedLoss:
         if self.wrong:
             right = batch.right.float().mean(1)
             gate = found.transfer[32][:, -1:].float()
-            logit = self.transfer.person[0].exp() * (cosine - self.transfer.person[1])
-            person = F.binary_cross_entropy_with_logits(logit, right)
             closing = ((1 - right) * gate.mean((1, 2, 3))).mean()
-            value = value + PERSON * person + GATE * closing
-            numbers |= {"person": person, "gate_wrong": closing / (1 - right).mean().clamp_min(0.1)}
+            value = value + GATE * closing
+            numbers |= {"gate_wrong": closing / (1 - right).mean().clamp_min(0.1)}
         numbers["gate"] = found.transfer[32][:, -1].float().mean()
         return value, {key: float(number.detach()) for key, number in numbers.items()}, y, clean
 

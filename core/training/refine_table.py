@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..crop import aligned_crops
+from ..evidence import amount
 from ..identity import WEIGHTS
 from ..models.restorer import ResemblanceNet
 from ..records import FaceTokens, Person
@@ -27,7 +29,7 @@ from ..token_restorer import TokenRestorer
 from ..tokens import encode_tokens
 from .data import to_tensor
 from .reference_table import ReferenceTable
-from .scores import METRICS, Judges
+from .scores import METRICS, Judges, gradient_energy
 from .tables import SEVERITIES, arguments, change, damage_all, finish, level, markdown, people, save_grid
 
 log = logging.getLogger(__name__)
@@ -35,14 +37,8 @@ log = logging.getLogger(__name__)
 Scores = dict[str, list[float]]
 PICKED = 4  # steps that candidates are made with
 SHOWN = ("none, 0 steps", "none, 1 steps", "none, 1 steps, identity 1", "right, 1 steps, identity 1")  # in the grid
-COMPARED = ("lpips_alex", "lpips_vgg", "sface", "arcface")
+COMPARED = ("lpips_alex", "lpips_vgg", "edgeface", "sface")
 LUMA = (0.299, 0.587, 0.114)
-
-
-def gradient_energy(faces: Tensor) -> Tensor:
-    """(N,) mean square of the differences of brightness between neighbours, of faces (N,3,H,W)."""
-    y = torch.tensordot(faces, faces.new_tensor(LUMA), dims=([1], [0]))
-    return y.diff(dim=-1).square().mean((1, 2)) + y.diff(dim=-2).square().mean((1, 2))
 
 
 class RefineTable:
@@ -66,14 +62,15 @@ class RefineTable:
 
     def face(self, damaged: Tensor, truth: Tensor, person: Person, candidates: int) -> tuple[dict, dict[str, Tensor]]:
         """{(reference, row): numbers} and pictures {row: (1,3,512,512)} of one face."""
-        blind = encode_tokens(aligned_crops(damaged), self.restorer)
-        own = list(self.references.identity(damaged))
+        crops, chance = aligned_crops(damaged), self.references.sure(damaged, person)
+        crops = replace(crops, faces=(replace(crops.faces[0], sure=chance),))
+        blind = encode_tokens(crops, self.restorer)
         rows: dict[tuple[str, str], Scores] = {("none", "degraded"): self.judge(damaged, truth)}
         pictures = {}
 
         def add(reference: str, row: str, tokens: FaceTokens) -> None:
             if reference == "right":  # as the product does: refined first, transferred then
-                tokens, _ = self.restorer.transfer(tokens, [person], 1.0, own)
+                tokens, _ = self.restorer.transfer(tokens, [person], 1.0, [amount(chance)])
             drawn = self.restorer.decode(tokens)
             rows[reference, row] = self.judge(drawn, truth)
             pictures[f"{reference}, {row}"] = drawn

@@ -2,7 +2,9 @@
 
 - psnr [dB]; ssim (Wang et al., 2004, with their Gaussian window, on RGB);
 - lpips_alex, lpips_vgg (Zhang et al., CVPR 2018), VGG at 256 px for the time it takes;
-- sface, arcface: cosine to the truth by two recognition networks, of which SFace was trained on by nothing here;
+- edgeface, sface, arcface: cosine to the truth by three recognition networks. EdgeFace decides: nothing here was
+  trained against it; the embedding network began as SFace, and w600k_mbf (arcface) trains and guides;
+- sharpness: the energy of the gradient of the brightness, on the face, beside the truth's;
 - lab: how far the mean colour of the face is from the truth's (CIE 1976, the distance in Lab);
 - landmarks [px of 512]: mean distance of the 106 landmarks (2d106det);
 - kid, of many faces: kernel inception distance times 1000 (Binkowski et al., ICLR 2018).
@@ -17,16 +19,28 @@ from pathlib import Path
 import numpy as np
 import torch
 from kornia.color import rgb_to_lab
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..crop import face_mask
+from ..measure import LUMA
 from .assets import asset
-from .judges import Recognizer, lpips
+from .judges import EdgeFace, Recognizer, lpips
 from .landmarks import Landmarks
 
-METRICS = ("psnr", "lpips_alex", "lpips_vgg", "sface", "arcface")
-ALL_METRICS = ("psnr", "ssim", "lpips_alex", "lpips_vgg", "sface", "arcface", "lab", "landmarks")
+METRICS = ("psnr", "lpips_alex", "lpips_vgg", "edgeface", "sface", "arcface")
+ALL_METRICS = (
+    "edgeface",
+    "sface",
+    "arcface",
+    "psnr",
+    "ssim",
+    "lpips_alex",
+    "lpips_vgg",
+    "sharpness",
+    "lab",
+    "landmarks",
+)
 BATCH = 4
 INCEPTION_SIDE = 299  # px
 
@@ -37,12 +51,22 @@ class Judges:
     Args:
         assets: folder of the asset packages, see :mod:`.assets`.
         metrics: which of ``ALL_METRICS``.
+
+    Raises:
+        ValueError: a metric that is not among them.
     """
 
     def __init__(self, assets: str | Path | None, metrics: Sequence[str] = METRICS) -> None:
+        unknown = [name for name in metrics if name not in ALL_METRICS]
+        if unknown:
+            raise ValueError(f"Got the metrics {', '.join(unknown)}; expected some of {', '.join(ALL_METRICS)}.")
         self.metrics = tuple(metrics)
         self.lpips = {net: lpips(net, assets) for net in ("alex", "vgg") if f"lpips_{net}" in metrics}
-        self.recognizers = {name: Recognizer(name, assets) for name in ("sface", "arcface") if name in metrics}
+        self.recognizers: dict[str, nn.Module] = {
+            name: EdgeFace(assets) if name == "edgeface" else Recognizer(name, assets)
+            for name in ("edgeface", "sface", "arcface")
+            if name in metrics
+        }
         self._find = Landmarks(assets) if "landmarks" in metrics else None
 
     @torch.inference_mode()
@@ -67,6 +91,8 @@ class Judges:
                 result["lpips_vgg"] += self.lpips["vgg"](F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)).flatten().tolist()
             for name, recognizer in self.recognizers.items():
                 result[name] += (recognizer(x) * recognizer(y)).sum(1).tolist()
+            if "sharpness" in result:
+                result["sharpness"] += (gradient_energy(x) / gradient_energy(y)).tolist()
             if "lab" in result:
                 result["lab"] += (mean_lab(x) - mean_lab(y)).norm(dim=1).tolist()
             if "landmarks" in result:
@@ -91,6 +117,14 @@ def _ssim(faces: Tensor, truth: Tensor) -> list[float]:
     pairs = zip(faces.numpy(), truth.numpy(), strict=True)
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return [float(structural_similarity(x, y, channel_axis=0, data_range=1.0, **options)) for x, y in pairs]
+
+
+def gradient_energy(faces: Tensor) -> Tensor:
+    """(N,) mean square, on the face, of the differences of brightness between neighbours, of (N,3,512,512)."""
+    y = torch.tensordot(faces, faces.new_tensor(LUMA), dims=([1], [0]))
+    mask = face_mask()[0].to(faces)
+    across, down = y.diff(dim=-1).square() * mask[:, 1:], y.diff(dim=-2).square() * mask[1:]
+    return (across.sum((1, 2)) + down.sum((1, 2))) / mask.sum()
 
 
 def mean_lab(faces: Tensor) -> Tensor:

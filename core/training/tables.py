@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..geometry import TEMPLATE_SIZE
-from ..records import Person
+from ..identity import Embedder
+from ..records import Person, References
 from ..references import person_from
 from ..token_restorer import TokenRestorer
 from .degradation import degrade
@@ -72,6 +73,12 @@ def person_of(name: str, faces: Tensor, restorer: TokenRestorer, embed: Callable
     identity = embed(faces)
     weights, sources = [1.0] * len(faces), [str(n) for n in range(len(faces))]
     return person_from(name, faces, restorer, identity, identity, weights, sources)
+
+
+def references_to(people: Sequence[Person], restorer: TokenRestorer, embedder: Embedder) -> References:
+    """People, made by :func:`person_of` with the built-in embedder, as references."""
+    by = (embedder.fingerprint, embedder.fingerprint)
+    return References(tuple(people), restorer.fingerprint, embedder.name, by)
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

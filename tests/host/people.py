@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from resemblance.core.evidence import TERMS, Calibration
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.models.prior import Prior, PriorConfig
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
@@ -21,10 +22,18 @@ def plain_damage(faces):
     return (1 - detail / 0.012).clamp(0, 1).tolist()
 
 
-class ColourEmbedder:
-    """Embeds a face as its mean colour, grey taken off: the colours above lie at 120 degrees, cosine -0.5."""
+def calibrated(slope, half):
+    """What cosines mean, where evidence is `slope` times how far one lies above `half`, whatever the face is like."""
+    return Calibration((-slope * half, slope, *(0.0,) * (TERMS - 2)))
 
-    name, same, network = "built-in", 0.5, None
+
+class ColourEmbedder:
+    """Embeds a face as its mean colour, grey taken off: the colours above lie at 120 degrees, cosine -0.5.
+
+    Of one colour the evidence is 7, the most there is; of two it is as much against.
+    """
+
+    name, fingerprint, calibration, network = "built-in", "c" * 16, calibrated(20, 0.5), None
 
     def embed(self, faces):
         colour = faces.mean((2, 3))
@@ -32,7 +41,8 @@ class ColourEmbedder:
 
 
 class Giving(TokenRestorer):
-    """A small restorer that takes the mean of the references' content, and remembers what it was given.
+    """A small restorer that takes the mean of the references' content, as much as it is sure of the person, and
+    remembers what it was given.
 
     Args:
         prior: whether it can refine.
@@ -50,14 +60,15 @@ class Giving(TokenRestorer):
         super().__init__(network.eval().requires_grad_(False), "giving", "none", "0" * 16)
         self.given = []
 
-    def transfer(self, tokens, people, strength=1.0, identity=None, progress=None):
-        self.identity = identity
+    def transfer(self, tokens, people, strength=1.0, sure=None, progress=None):
+        self.sure = sure
+        sure = [1.0 if chance is None else chance for chance in sure or [None] * len(people)]
         self.given.append([person and person.sources for person in people])
         content, maps = tokens.content.clone(), []
         for n, person in enumerate(people):
             rows = len(person) if person else 0
             if person:
-                content[n] += strength * person.content.mean(0)
+                content[n] += strength * sure[n] * person.content.mean(0)
             maps.append(torch.full((rows, *content.shape[-2:]), 0.5 / max(rows, 1)))
         return replace(tokens, content=content), maps
 

@@ -85,7 +85,7 @@ def draw(
     """
     name = match.person if match else None
     person = next((p for p in references.people if p.name == name), None) if references and name else None
-    whom = (person.name, person.sources, match.by_hand) if person and match else None
+    whom = (person.name, person.sources, match.chance) if person and match else None
     labelled = labelled_crops(crop, [match])
     encoded: FaceTokens = kept.get("encode", None, lambda: encode_tokens(crop, studio.restorer, progress=progress))
     encoded = replace(encoded, crops=labelled)
@@ -97,7 +97,7 @@ def draw(
 
     def transfer() -> Transferred:
         assert references is not None
-        return transfer_texture(refined, references, settings.strength, [name], progress, studio.embedder)
+        return transfer_texture(refined, references, settings.strength, progress=progress)
 
     tokens = refined = encoded
     if settings.steps:

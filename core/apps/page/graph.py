@@ -44,9 +44,9 @@ KINDS = {
     "SaveImage": Kind((("images", "IMAGE"),), (("filename_prefix", "STRING"),), (), (330, 338)),
     "ResemblanceEncodeReferences": Kind(
         (_IMAGE, _RESTORER, _MAYBE_REFERENCES),
-        (("person", "STRING"), ("weight", "FLOAT")),
+        (("person", "STRING"), ("weight", "FLOAT"), ("embedder", "COMBO")),
         (_REFERENCES, ("report", "STRING")),
-        (290, 122),
+        (290, 146),
     ),
     "ResemblanceDetectFaces": Kind(
         (_IMAGE,),
@@ -205,8 +205,8 @@ def workflow(
     for row, (name, person) in enumerate(references):
         y = row * 410
         picture = graph.add("LoadImage", column, y, [name, "image"], title=f"Reference {row + 1}")
-        onto = (people, 0) if people else None
-        people = graph.add("ResemblanceEncodeReferences", column + 1, y, [person, 1], (picture, 0), None, onto)
+        onto, values = (people, 0) if people else None, [person, 1, "built-in"]
+        people = graph.add("ResemblanceEncodeReferences", column + 1, y, values, (picture, 0), None, onto)
     if people:
         column += 2
         by_hand = ", ".join(f"{face}={person or NOBODY}" for face, person in sorted(manual.items()))

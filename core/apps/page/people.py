@@ -1,7 +1,7 @@
 """Reference photographs without names: sorted by who is on them, matched to the faces, and told in plain words.
 
-A visitor drops good photographs in a heap. Those alike are one person's; a person is matched to the face most like
-them. Where recognition fails the visitor says which face a photograph belongs to, and that is not questioned.
+A visitor drops good photographs in a heap. Those likely to be of one person are taken for that; a person is matched to
+the likeliest face. Where recognition fails the visitor says which face a photograph belongs to, and that holds.
 """
 
 from __future__ import annotations
@@ -11,18 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch.nn import functional as F
 
+from ...crop import aligned_crops
 from ...detect import Detect
+from ...evidence import chance
 from ...identity import Embedder
 from ...images import read_photo
-from ...matching import Match, likeness, match_faces, mean_embedding
-from ...records import Crops, Person, References
+from ...matching import ENOUGH, Match, labelled, match_faces, mean_identity
+from ...measure import measure_quality
+from ...records import Crops, FaceQuality, Person, References
 from ...references import ReferencePhoto, encode_references
 from ...restorers import Restorer
 
 Progress = Callable[[], None]
 NOBODY = -1  # in place of a face's number: the photograph is of nobody here
+# The least chance at which nameless photographs are taken for one person's: two people taken for one do more harm.
+JOINED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,7 @@ class Reference:
         seen: the face in it, as of a person of their own; None where it cannot be used by itself.
         problem: why not, or None.
         several: whether it cannot because it shows several faces, and nothing says whose is meant.
+        quality: what was measured on the face.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Reference:
     seen: Person | None
     problem: str | None
     several: bool = False
+    quality: FaceQuality | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,8 @@ def look_at(name: str, path: Path, studio: Studio) -> Reference:
     photo = ReferencePhoto(pixels, str(path), name)
     found = encode_references([photo], studio.restorer, studio.embedder, studio.detect_all)
     if found.people:
-        return Reference(name, path, found.people[0], None)
+        seen = found.people[0]
+        return Reference(name, path, seen, None, quality=measure_quality(aligned_crops(seen.faces))[0])
     return Reference(name, path, None, found.refused[0][1], len(studio.detect_all(pixels[None])) > 1)
 
 
@@ -125,35 +133,38 @@ def match(
     """
     people: list[Person] = []
     refused: dict[Path, str] = {}
+    doubted: dict[Path, str] = {}
     manual: dict[int, str | None] = {}
     named: list[tuple[Reference, str]] = []
-    for number, (face, members) in enumerate(_groups(given, by_hand, studio.embedder.same), 1):
+    for number, (face, members) in enumerate(_groups(given, by_hand, studio.embedder), 1):
         name = f"person {number}"
         one = encoded(name, tuple(reference.path for reference in members))
         why = dict(one.refused)
         refused |= {Path(path): reason for path, reason in why.items()}
+        doubted |= {Path(path): reason for path, reason in one.doubted}
         named += [(reference, name) for reference in members if str(reference.path) not in why]
         people += one.people
         if face is not None and one.people:
             manual[face] = name
-    references = References(tuple(people), studio.restorer.fingerprint, studio.embedder.name)
+    by = (studio.embedder.fingerprint, studio.embedder.fingerprint)
+    references = References(tuple(people), studio.restorer.fingerprint, studio.embedder.name, by)
     matches: tuple[Match | None, ...] = (None,) * len(crops)
     if people:
         matches = match_faces(crops, references, studio.embedder, manual=manual)
-    alike = likeness(studio.embedder.embed(crops.pixels), references)
-    names = [person.name for person in people]
+    told = {person.name: _told(person, references, matches, crops, studio.embedder) for person in people}
     verdicts = []
     for reference in given:
-        rows = [names.index(name) for read, name in named if read is reference]
+        shown = [told[name] for read, name in named if read is reference]
         if by_hand.get(reference.path) == NOBODY:
             verdicts.append(Verdict(reference.name, False, "Left out, as you said."))
-        elif rows:
-            told = [_verdict(reference.name, names[row], matches, alike[:, row], studio.embedder.same) for row in rows]
-            used = [verdict.text for verdict in told if verdict.used]
-            verdicts.append(Verdict(reference.name, bool(used), " ".join(used) or told[0].text))
+        elif shown:
+            texts = [text for used, text in shown if used]
+            if texts and reference.path in doubted:
+                texts.append(f"It counts for less: {doubted[reference.path]}.")
+            verdicts.append(Verdict(reference.name, bool(texts), " ".join(texts) or shown[0][1]))
         else:
             reason = reference.problem or refused.get(reference.path) or "it cannot be read"
-            text = f"Not used: {reason[:1].lower()}{reason[1:].replace('cosine', 'likeness').rstrip('.')}."
+            text = f"Not used: {reason[:1].lower()}{reason[1:].rstrip('.')}."
             verdicts.append(Verdict(reference.name, False, text))
     return Matched(references if people else None, matches, manual, tuple(named), tuple(verdicts))
 
@@ -165,7 +176,7 @@ def encode_group(name: str, paths: Sequence[Path], studio: Studio, progress: Pro
 
 
 def _groups(
-    given: Sequence[Reference], by_hand: Mapping[Path, int], same: float
+    given: Sequence[Reference], by_hand: Mapping[Path, int], embedder: Embedder
 ) -> list[tuple[int | None, list[Reference]]]:
     """Photographs of one person each, with the face that was named by hand."""
     groups: list[tuple[int | None, list[Reference]]] = []
@@ -175,9 +186,9 @@ def _groups(
             groups.append((face, members))
     loose = [reference for reference in given if reference.path not in by_hand]
     for reference in (r for r in loose if r.seen):
-        alike = [_alike(reference, members) for _, members in groups]
-        if alike and max(alike) >= same:
-            groups[alike.index(max(alike))][1].append(reference)
+        likely = [_chance(reference, members, embedder) for _, members in groups]
+        if likely and max(likely) >= JOINED:
+            groups[likely.index(max(likely))][1].append(reference)
         else:
             groups.append((None, [reference]))
     # What shows several people says nothing by itself; beside photographs of one person alone it does.
@@ -185,36 +196,46 @@ def _groups(
     return [(face, members + several) for face, members in groups]
 
 
-def _alike(reference: Reference, members: Sequence[Reference]) -> float:
+def _chance(reference: Reference, members: Sequence[Reference], embedder: Embedder) -> float:
+    """The chance that a photograph shows the person of some others."""
     known = [member.seen for member in members if member.seen]
-    if not known or reference.seen is None:
-        return -1.0
-    mean = torch.stack([mean_embedding(person) for person in known]).mean(0)
-    return float(torch.nn.functional.cosine_similarity(mean_embedding(reference.seen), mean, dim=0))
+    if not known or reference.seen is None or reference.quality is None:
+        return 0.0
+    mean = torch.stack([mean_identity(person) for person in known]).mean(0)
+    cosine = F.cosine_similarity(mean_identity(reference.seen), mean, dim=0)
+    return chance(float(embedder.calibration.evidence(cosine[None, None], [reference.quality], [len(known)])))
 
 
-def _verdict(name: str, person: str, matches: Sequence[Match | None], alike: Tensor, same: float) -> Verdict:
-    """What became of a photograph of a person, whose likeness to each face (F,) is given."""
-    for face, found in enumerate(matches):
-        if found and found.person == person:
-            how = "as you said" if found.by_hand else f"likeness {found.score:.2f}; {same:.2f} is needed"
-            return Verdict(name, True, f"Used for face {face + 1} ({how}).")
-    if not len(alike):
-        return Verdict(name, False, "Not used: there is no face to use it for.")
-    best = int(alike.argmax())
-    if alike[best] >= same:
-        return Verdict(name, False, f"Not used: face {best + 1} is matched to another person's photographs.")
-    text = (
-        f"Not used: no face here is enough like it (the most alike is face {best + 1}, likeness {alike[best]:.2f}; "
-        f"{same:.2f} is needed). If you know whose it is, say so below."
+def _told(
+    person: Person, references: References, matches: Sequence[Match | None], crops: Crops, embedder: Embedder
+) -> tuple[bool, str]:
+    """Whether a person's photographs serve a face, and which or why not, in a sentence."""
+    serves = [f"face {n + 1}{_how(found)}" for n, found in enumerate(matches) if found and found.person == person.name]
+    if serves:
+        return True, f"Used for {' and '.join(serves)}."
+    if not len(crops):
+        return False, "Not used: there is no face to use it for."
+    # As if nobody else could be in the photograph.
+    alone = match_faces(crops, replace(references, people=(person,)), embedder)
+    chances = [found.chance or 0.0 for found in alone]
+    best = chances.index(max(chances))
+    taken = matches[best]
+    if alone[best].person and taken and taken.person:
+        return False, f"Not used: face {best + 1} is matched to another person's photographs."
+    return False, (
+        f"Not used: no face here is likely to be this person (the likeliest is face {best + 1}, {chances[best]:.0%} "
+        "sure). If you know whose it is, say so below."
     )
-    return Verdict(name, False, text)
+
+
+def _how(found: Match) -> str:
+    sure = found.chance or 0.0
+    if not found.by_hand:
+        return f" ({sure:.0%} sure)"
+    return " (as you said)" if sure >= ENOUGH else f", as you said, but probably somebody else ({sure:.0%} likely)"
 
 
 def labelled_crops(crops: Crops, matches: Sequence[Match | None]) -> Crops:
-    """The crops with faces that carry whom they show."""
-    faces = [
-        replace(face, person=found.person or "", by_hand=found.by_hand) if found else face
-        for face, found in zip(crops.faces, matches, strict=True)
-    ]
+    """The crops with faces that carry whom they show, and how sure that is."""
+    faces = [labelled(face, found) if found else face for face, found in zip(crops.faces, matches, strict=True)]
     return replace(crops, faces=tuple(faces))

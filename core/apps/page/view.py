@@ -230,7 +230,7 @@ class Page(Layout):
         views = VIEWS if scope == ONE else VIEWS[:3]
         view = view if view in views else COMPARE
         known: Updates = {
-            self.identity: words.identity(drawn, face, session.matched(), self.studio.embedder.same),
+            self.identity: words.identity(drawn, face, session.matched()),
             self.graph: str(session.workflow(settings)),
             self.view: gr.update(choices=list(views), value=view),
         }

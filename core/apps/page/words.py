@@ -72,9 +72,9 @@ def verdicts(rows: Sequence[Verdict], references: Sequence[Reference]) -> str:
     return f'<ul class="verdicts">{"".join(items)}</ul>'
 
 
-def identity(drawn: Drawn, face: int, matched: Matched, same: float) -> str:
+def identity(drawn: Drawn, face: int, matched: Matched) -> str:
     """How true the face is, as far as anybody can tell, and what was made of what."""
-    lines = []
+    lines, found = [], matched.matches[face]
     if drawn.likeness:
         before, after = drawn.likeness
         if after - before > CLEARLY:
@@ -83,14 +83,15 @@ def identity(drawn: Drawn, face: int, matched: Matched, same: float) -> str:
             change = "less like the reference photographs than before"
         else:
             change = "about as like the reference photographs as before"
-        is_same = "It passes for the same person" if after >= same else "It does not pass for the same person"
+        assert found and found.chance is not None, "a face that was given references was matched"
+        told = "what you said and its likeness" if found.by_hand else "its likeness"
         lines.append(
             f"<b>Face {face + 1} is {change}:</b> likeness {before:.2f} before, {after:.2f} after, of at most 1. "
-            f"{is_same} ({same:.2f} is needed). Likeness rises by copying alone, so look for yourself."
+            f"It is {found.chance:.0%} sure that it is the same person, by {told} before. "
+            "Likeness rises by copying alone, so look for yourself."
         )
     elif matched.references:
-        found = matched.matches[face]
-        why = "as you said" if found and found.by_hand else "none of them is enough like it"
+        why = "as you said" if found and found.by_hand else "it is not likely to be the person on any of them"
         lines.append(f"<b>Face {face + 1} is restored without the reference photographs</b> ({why}).")
     else:
         lines.append(
