@@ -391,7 +391,9 @@ def test_a_sampler_may_stand_between_crop_and_paste(run, photos):
 def test_pictures_given_take_the_place_of_the_crops_own(run, codeformer, photos):
     crops, image, _ = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos).args
     own = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
-    assert torch.equal(run("RestoreCrops", crops=crops, restorer=codeformer, image=image)[0], own)
+    # Equal pixels that lie otherwise in memory may go another way through a CPU.
+    again = run("RestoreCrops", crops=crops, restorer=codeformer, image=image)[0]
+    torch.testing.assert_close(again, own, atol=1e-4, rtol=0)
     other = run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image)[0]
     assert not torch.equal(other, own)
     tokens = run("EncodeTokens", crops=crops, restorer=codeformer, image=1 - image)[0]

@@ -50,6 +50,8 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
         judges = Judges(args.assets, args.metrics or ALL_METRICS)
     except (ImportError, FileNotFoundError) as error:
         raise UsageError(f"{one_line(error, None).rstrip('.')}. {NEEDS}") from error
+    except ValueError as error:
+        raise UsageError(one_line(error, None)) from error
     try:
         inception = None
         # In float32: the numbers of one machine are then those of another.
