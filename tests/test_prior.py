@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from resemblance.core.crop import face_mask
 from resemblance.core.models.prior import Prior, PriorConfig, given_at
 from resemblance.core.training.latents import open_latents, read_latents
 from resemblance.core.training.mask import Mask
@@ -120,5 +121,8 @@ def test_the_mask_meets_both_ends_and_is_the_same_on_both_sides():
 
 
 def test_gradient_energy_of_a_ramp():
-    ramp = torch.arange(8.0).expand(1, 3, 8, 8) / 10
-    assert gradient_energy(torch.cat([ramp, 2 * ramp])).tolist() == pytest.approx([0.01, 0.04])
+    ramp = torch.arange(512.0).expand(1, 3, 512, 512) / 10
+    assert gradient_energy(torch.cat([ramp, 2 * ramp])).tolist() == pytest.approx([0.01, 0.04], rel=1e-3)
+    # What lies beside the face does not count.
+    noisy = torch.where(face_mask()[None] > 0, ramp, torch.rand(1, 3, 512, 512))
+    assert float(gradient_energy(noisy)[0]) == pytest.approx(0.01, rel=0.1)
