@@ -183,6 +183,8 @@ def encode_references(
         own, why, doubts = _own_faces(photographs, known, reader)
         refused += why
         doubted += doubts
+        for source, reason in doubts:
+            log.warning("The reference %s counts for less: %s.", source, reason)
         if own:
             made = person_from(
                 name,
@@ -197,8 +199,6 @@ def encode_references(
             people[name] = replace(made, given=tuple(view.weight for view in own))
     for source, reason in refused[len(onto.refused) if onto else 0 :]:
         log.warning("The reference %s is not used: %s.", source, reason)
-    for source, reason in doubted:
-        log.warning("The reference %s counts for less: %s.", source, reason)
     by = (embedder.fingerprint, reader.fingerprint)
     return References(tuple(people.values()), restorer.fingerprint, embedder.name, by, tuple(refused), tuple(doubted))
 

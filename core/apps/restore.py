@@ -18,7 +18,7 @@ from ..crop import aligned_crops
 from ..detect import Detect
 from ..geometry import TEMPLATE_SIZE, scaling, warp
 from ..guidance import Guidance
-from ..identity import BuiltinEmbedder
+from ..identity import BuiltinEmbedder, Embedder
 from ..images import FORMATS, Photo, read_photo, write_atomically, write_photo
 from ..matching import ENOUGH, parse_manual
 from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
         restorer = load_restorer(args.weights, args.device)
         options = replace(options, refinement=_refinement(args, restorer))
         guidance = _guidance(args, restorer)
-        reader = BuiltinEmbedder(device=args.device) if options.refinement.steps or guidance else None
+        reader = _reader(guidance, args) if options.refinement.steps or guidance else None
         if args.aligned:
             treat = _aligned(restorer, options, guidance, reader)
         else:
@@ -165,6 +165,13 @@ def _guidance(args: argparse.Namespace, restorer: Restorer) -> Guidance | None:
     return Guidance(references, embedder, args.reference_strength, args.match_threshold, manual, proof)
 
 
+def _reader(guidance: Guidance | None, args: argparse.Namespace) -> Embedder:
+    """The built-in embedder: the one that references are matched by, where it is that."""
+    if guidance and guidance.embedder.name == BuiltinEmbedder.name:
+        return guidance.embedder
+    return BuiltinEmbedder(device=args.device)
+
+
 def _references_record(
     args: argparse.Namespace, restorer: Restorer, guidance: Guidance | None
 ) -> dict[str, object] | None:
@@ -200,7 +207,7 @@ def _whole(
     options: RestoreOptions,
     detect: Detect,
     guidance: Guidance | None,
-    reader: BuiltinEmbedder | None,
+    reader: Embedder | None,
 ) -> Treat:
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
         result = restore_photos(
@@ -216,9 +223,7 @@ def _whole(
     return treat
 
 
-def _aligned(
-    restorer: Restorer, options: RestoreOptions, guidance: Guidance | None, reader: BuiltinEmbedder | None
-) -> Treat:
+def _aligned(restorer: Restorer, options: RestoreOptions, guidance: Guidance | None, reader: Embedder | None) -> Treat:
     """The whole picture is one aligned face; a square of another size is brought to 512 px first, and stays so."""
 
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
