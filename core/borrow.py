@@ -51,7 +51,7 @@ def borrow(
     tokens: FaceTokens,
     people: Sequence[Person | None],
     strength: float,
-    sure: Sequence[float] | None = None,
+    amounts: Sequence[float] | None = None,
     progress: Progress | None = None,
 ) -> tuple[FaceTokens, list[Tensor]]:
     """Move the quality of each face towards that of its person's photographs (see the head of this file).
@@ -60,7 +60,7 @@ def borrow(
         tokens: of N faces.
         people: for each face whose photographs to take from, encoded by the tokens' restorer; None leaves it as it is.
         strength: 0 (the tokens' own numbers) to 1.
-        sure: for each face how much (0 to 1) to trust that it shows its person: so much is taken. None is all.
+        amounts: for each face how much (0 to 1) is taken of its person's photographs. None is all.
         progress: called after every face; may raise to stop.
 
     Returns:
@@ -68,14 +68,14 @@ def borrow(
         taken from each of the R photographs, strength · g_p · Σ_q A_prq; R is 0 where there is no person.
     """
     drawn, taken = [tokens.quality[:0]], []
-    trusts = [1.0] * len(people) if sure is None else sure
-    for face, confidence, person, trust in zip(tokens.quality, tokens.confidence, people, trusts, strict=True):
+    amounts = [1.0] * len(people) if amounts is None else amounts
+    for face, confidence, person, most in zip(tokens.quality, tokens.confidence, people, amounts, strict=True):
         if person is None:
             drawn.append(face[None])
             taken.append(face.new_zeros(0, *face.shape[1:]))
         else:
             found, match, shares = _find(face, person)
-            amount = trust * strength * (1 - confidence) * match.clamp_min(0)
+            amount = most * strength * (1 - confidence) * match.clamp_min(0)
             drawn.append((face + amount * (found - face))[None])
             taken.append(amount * shares)
         if progress:

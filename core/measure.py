@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .checkpoints import read
-from .crop import template_masks, template_view
+from .crop import face_mask, template_masks, template_view
 from .geometry import TEMPLATE_SIZE, compose, scale_of, to_template
 from .models.damage import DamageConfig, DamageNet
 from .records import Crops, FaceQuality
@@ -35,6 +35,7 @@ SHARP, BLURRED = 0.7, 7.0  # blur [px of the template] from which a face counts 
 # enlarged, shrunk back: 0.46 to 0.51 for any enlargement, measured by warping noise with `geometry.warp`.
 NOISE_KEPT = 0.48
 NOISE_KEPT_TURNED = 0.69  # neither enlarged nor shrunk
+SHADES, FAINTEST = 64, 0.01  # levels of brightness that are counted, and the share at each end that is not
 WEIGHTS = Path(__file__).parent / "weights" / "damage.safetensors"
 SEVERE = 0.6  # LPIPS to the undamaged face that counts as damage 1
 # Noise from which a face counts as damaged whatever the network says, and as damaged beyond measure: it takes some
@@ -91,6 +92,20 @@ def damage_network(path: Path = WEIGHTS) -> DamageNet:
     network = DamageNet(DamageConfig.from_state(state))
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
+
+
+def shades(face: Tensor) -> float:
+    """In how many shades a face is drawn: the entropy of its brightness [bits], 0 to 6, whatever its contrast.
+
+    Photographs have 4.6 and more unless they are burned out; drawings, engravings and hard copies less than 4.2.
+
+    Args:
+        face: (3,512,512) in [0,1], aligned to the template.
+    """
+    bright = luma(face)[face_mask()[0].to(face.device) > 0.5]
+    low, high = bright.quantile(bright.new_tensor([FAINTEST, 1 - FAINTEST])).tolist()
+    share = torch.histc(bright.clamp(low, high), SHADES, low, high) / len(bright)
+    return float(torch.special.entr(share).sum()) / math.log(2)
 
 
 def luma(picture: Tensor) -> Tensor:

@@ -24,11 +24,11 @@ from torch.nn import functional as F
 
 from .crop import aligned_crops, crop_faces
 from .detect import Detect
-from .evidence import chance, log_odds
+from .evidence import Calibration, chance, log_odds
 from .geometry import TEMPLATE_SIZE
 from .identity import Embedder, built_in
 from .images import write_atomically
-from .measure import measure_quality
+from .measure import measure_quality, shades
 from .records import Face, FaceQuality, Lookup, Person, References
 from .restorers import Restorer
 from .select import measure_faces
@@ -43,6 +43,9 @@ SMALLEST = 64  # [px] longer side of the face's box
 # Damage (see :func:`.measure.damage`) above which a photograph is refused: what a sharp face of 64 px measures (0.67 to
 # 0.77), so that a large and blurred one must hold as much.
 WORST = 0.8
+# Shades (see :func:`.measure.shades`) below which it is a drawing, or a copy that has lost as much. Of 3,403
+# photographs of the train split 15 have less: engravings, drawings and prints in black and white alone.
+SHADELESS = 4.0
 MOST = 8  # photographs of a person that are used; more brought nothing in ReF-LDM (0.65 with five, 0.66 with eight)
 MOST_FACES = 5  # of one photograph, the largest, that may be the person's
 OUTSTANDING = 2.0  # how many times the area of the next face's box the largest must have to be taken for the one meant
@@ -79,7 +82,7 @@ class ReferencePhoto:
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class View:
     """One face of one photograph: as found and measured, aligned (3,512,512), its embeddings (D,) and (E,), how much it
     counts, and how far it is trusted to show the person."""
 
@@ -93,11 +96,13 @@ class _View:
 
     @property
     def side(self) -> float:
+        """The longer side of its box [px]."""
         x0, y0, x1, y1 = self.face.box
         return max(x1 - x0, y1 - y0)
 
     @property
     def damage(self) -> float:
+        """How damaged it is, 0 to 1."""
         return self.quality.damage
 
     @property
@@ -113,6 +118,8 @@ class _View:
             return f"its face is {self.side:.0f} px large; expected {SMALLEST} px or more"
         if self.damage > WORST:
             return f"its face is too damaged (damage {self.damage:.2f}); expected {WORST} or less"
+        if (found := shades(self.pixels)) < SHADELESS:
+            return f"it seems to be a drawing or a hard copy (shades {found:.1f}); expected {SHADELESS:g} or more"
         return None
 
 
@@ -131,7 +138,7 @@ def encode_references(
 
     Refused with a reason, and named in the log and in :attr:`.records.References.refused`, is a photograph
 
-    - with no face, or whose face is smaller than 64 px, or too damaged (above 0.8);
+    - with no face, or whose face is smaller than 64 px, or too damaged (above 0.8), or drawn in few shades;
     - with several faces where no photograph of the person alone says whose is meant, and none of them has twice the
       area of the next; or where none of them is like the one in the person's other photographs;
     - that clearly shows another person than most of the others do (where there are as many of each, than the first);
@@ -164,7 +171,7 @@ def encode_references(
     if onto:
         check_restorer(onto, restorer)
         check_embedder(onto, embedder, reader)
-    seen: dict[str, list[list[_View]]] = {}
+    seen: dict[str, list[list[View]]] = {}
     refused = list(onto.refused) if onto else []
     doubted = list(onto.doubted) if onto else []
     people = {person.name: person for person in onto.people} if onto else {}
@@ -180,7 +187,7 @@ def encode_references(
         known = _known(people.pop(name)) if name in people else []
         again = {view.source for view in known}
         doubted = [(source, reason) for source, reason in doubted if source not in again]
-        own, why, doubts = _own_faces(photographs, known, reader)
+        own, why, doubts = _own_faces(photographs, known, reader.calibration)
         refused += why
         doubted += doubts
         for source, reason in doubts:
@@ -283,7 +290,7 @@ def load_references(path: Path) -> References:
     return References(tuple(people), about["restorer"], about["embedder"], embedded_by, refused, doubted)
 
 
-def _views(photo: ReferencePhoto, embedder: Embedder, reader: Embedder, detect: Detect) -> list[_View]:
+def _views(photo: ReferencePhoto, embedder: Embedder, reader: Embedder, detect: Detect) -> list[View]:
     """The largest faces of a photograph, largest first."""
     batch = photo.pixels[None]
     found = sorted(detect(batch), key=_area, reverse=True)[:MOST_FACES]
@@ -291,22 +298,22 @@ def _views(photo: ReferencePhoto, embedder: Embedder, reader: Embedder, detect: 
     identity = reader.embed(crops.pixels)
     embeddings = identity if embedder is reader else embedder.embed(crops.pixels)
     rows = zip(crops.faces, crops.pixels, identity, embeddings, strict=True)
-    views = [_View(*row, photo.source, photo.weight) for row in rows]
+    views = [View(*row, photo.source, photo.weight) for row in rows]
     return sorted(views, key=lambda view: -_area(view.face))
 
 
-def _known(person: Person) -> list[_View]:
+def _known(person: Person) -> list[View]:
     """The photographs that a person has already."""
     crops = aligned_crops(person.faces)
     faces = [replace(f, quality=q) for f, q in zip(crops.faces, measure_quality(crops), strict=True)]
     given = person.given or person.weights
     rows = zip(faces, person.faces, person.identity, person.embeddings, person.sources, given, strict=True)
-    return [_View(*row) for row in rows]
+    return [View(*row) for row in rows]
 
 
 def _own_faces(
-    photographs: list[list[_View]], known: list[_View], reader: Embedder
-) -> tuple[list[_View], list[Refusal], list[Refusal]]:
+    photographs: list[list[View]], known: list[View], calibration: Calibration
+) -> tuple[list[View], list[Refusal], list[Refusal]]:
     """A person's own face in each photograph, the best of them; which are refused, which count for less, and why."""
     refused: list[Refusal] = []
     alone = known + [views[0] for views in photographs if len(views) == 1 and not views[0].fault]
@@ -314,8 +321,8 @@ def _own_faces(
     for views in photographs:
         own = views[0]
         if len(views) > 1 and alone:
-            own = max(views, key=lambda view: _evidence(view, alone, reader))
-            sure = chance(_evidence(own, alone, reader))
+            own = max(views, key=lambda view: _evidence(view, alone, calibration))
+            sure = chance(_evidence(own, alone, calibration))
             if sure < 0.5:
                 reason = f"none of its {len(views)} faces is like the one in the other photographs of this person"
                 refused.append((own.source, f"{reason} (the likeliest: {sure:.0%})"))
@@ -328,7 +335,7 @@ def _own_faces(
             refused.append((own.source, own.fault))
         else:
             kept.append(own)
-    kept, strangers = _one_person(kept, reader)
+    kept, strangers = one_person(kept, calibration)
     refused += strangers
     best = sorted(kept, key=lambda view: (-view.weight * (1 - view.damage), -view.side))
     refused += [(view.source, f"the {MOST} best of {len(kept)} are used") for view in best[MOST:]]
@@ -336,7 +343,7 @@ def _own_faces(
     doubted: list[Refusal] = []
     result = []
     for n, view in enumerate(kept):
-        sure = chance(_evidence(view, kept[:n] + kept[n + 1 :], reader) + GIVEN) if len(kept) > 1 else 1.0
+        sure = chance(_evidence(view, kept[:n] + kept[n + 1 :], calibration) + GIVEN) if len(kept) > 1 else 1.0
         if sure < DOUBTFUL:
             doubted.append((view.source, f"it may show somebody else than the others ({sure:.0%} sure)"))
             view = replace(view, trust=sure)
@@ -344,7 +351,7 @@ def _own_faces(
     return result, refused, doubted
 
 
-def _one_person(views: list[_View], reader: Embedder) -> tuple[list[_View], list[Refusal]]:
+def one_person(views: list[View], calibration: Calibration) -> tuple[list[View], list[Refusal]]:
     """The photographs of most of a name's people, and why the others are refused.
 
     Photographs are joined, the likeliest first, as long as what is joined is likelier one person than not. Of the
@@ -353,7 +360,9 @@ def _one_person(views: list[_View], reader: Embedder) -> tuple[list[_View], list
     groups = {n: [view] for n, view in enumerate(views)}
 
     def odds(a: int, b: int) -> float:
-        looks = torch.cat([_evidences(groups[a], groups[b], reader), _evidences(groups[b], groups[a], reader)])
+        looks = torch.cat(
+            [_evidences(groups[a], groups[b], calibration), _evidences(groups[b], groups[a], calibration)]
+        )
         return float(looks.mean())
 
     joined = {(a, b): odds(a, b) for a in groups for b in groups if a < b}
@@ -368,9 +377,10 @@ def _one_person(views: list[_View], reader: Embedder) -> tuple[list[_View], list
     refused = []
     for group in ranked[1:]:
         for view in group:
-            sure = chance(_evidence(view, ranked[0], reader) + GIVEN)
+            sure = chance(_evidence(view, ranked[0], calibration) + GIVEN)
             others = "the others" if len(ranked[0]) > len(group) else "the first one"
-            refused.append((view.source, f"it shows somebody else than {others} ({sure:.0%} likely to be the same)"))
+            reason = f"it shows somebody else than {others} ({sure:.0%} likely to be the same)"
+            refused.append((view.source, f"{reason}; if not, give it a name of its own"))
     return [view for view in views if ranked and any(view is kept for kept in ranked[0])], refused
 
 
@@ -390,16 +400,16 @@ def person_from(
     return Person(name, faces, content, quality, kept, identity, embeddings, tuple(weights), tuple(sources))
 
 
-def _evidence(view: _View, others: Sequence[_View], reader: Embedder) -> float:
+def _evidence(view: View, others: Sequence[View], calibration: Calibration) -> float:
     """Evidence that a photograph shows the person of some others."""
-    return float(_evidences([view], others, reader)[0])
+    return float(_evidences([view], others, calibration)[0])
 
 
-def _evidences(views: Sequence[_View], others: Sequence[_View], reader: Embedder) -> Tensor:
+def _evidences(views: Sequence[View], others: Sequence[View], calibration: Calibration) -> Tensor:
     """The same of several (N,); by the built-in embedder, which is calibrated for all kinds of faces."""
     mean = torch.stack([other.weight * other.identity for other in others]).sum(0)
     cosines = F.cosine_similarity(torch.stack([view.identity for view in views]), mean[None], dim=1)
-    return reader.calibration.evidence(cosines[:, None], [view.quality for view in views], [len(others)])[:, 0]
+    return calibration.evidence(cosines[:, None], [view.quality for view in views], [len(others)])[:, 0]
 
 
 def _area(face: Face) -> float:

@@ -147,7 +147,7 @@ def refine_tokens(
     given = people if people and any(people) else None
     read, target = tokens, None
     if given and tokens.transfer is None and tokens.restorer.transfers:
-        read, _ = tokens.restorer.transfer(tokens, given, sure=[amount(face.sure) for face in tokens.crops.faces])
+        read, _ = tokens.restorer.transfer(tokens, given, amounts=[amount(face.sure) for face in tokens.crops.faces])
     if identity or candidates > 1:
         reader = reader or BuiltinEmbedder(device=network.embedding.device)
         target = identity_target(tokens, reader.embed(template_view(tokens.crops)), given)

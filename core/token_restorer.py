@@ -137,7 +137,7 @@ class TokenRestorer:
         tokens: FaceTokens,
         people: Sequence[Person | None],
         strength: float = 1.0,
-        sure: Sequence[float | None] | None = None,
+        amounts: Sequence[float] | None = None,
         progress: Progress | None = None,
     ) -> tuple[FaceTokens, list[Tensor]]:
         """Look for each face in the photographs of its person.
@@ -146,7 +146,7 @@ class TokenRestorer:
             tokens: N faces that this restorer encoded.
             people: for each face whose photographs to take from; None leaves the face as it is.
             strength: 0 to 1.
-            sure: for each face how much (0 to 1) to trust that it shows its person: so much is taken. None is all.
+            amounts: for each face how much (0 to 1) is taken of its person's photographs. None is all.
             progress: called for each face.
 
         Returns:
@@ -165,7 +165,6 @@ class TokenRestorer:
                 attribution.append(tokens.content.new_zeros(0, *tokens.content.shape[-2:]))
                 continue
             one = slice(n, n + 1)
-            chance = sure[n] if sure else None
             photographs = Photographs(
                 person.faces[None].to(like.device),
                 person.content[None].to(like.device),
@@ -180,7 +179,7 @@ class TokenRestorer:
                 photographs,
                 self._steps.codebook(),
                 self.network.encoder,  # type: ignore[arg-type]
-                None if chance is None else torch.tensor([chance], device=like.device),
+                torch.tensor([amounts[n]], device=like.device) if amounts else None,
                 strength,
             )
             gate = found.transfer[found.shares.shape[-1]][:, -1:].float()

@@ -24,6 +24,12 @@ Progress = Callable[[], None]
 # blocks of JPEG for texture, so that a ruined face may seem to be the better one.
 GOOD = 0.35
 SAME_PICTURE = 1 / 255  # mean difference of two aligned faces up to which they are one picture
+# Of its references a face is given the less the sharper it is, down to a quarter: what it shows of itself is better
+# than what photographs of other days do. Tried on people of the train split (30 of LFW with three right references,
+# 24 of London with one): all of them changed EdgeFace by -.007 and +.048 at moderate, +.315 and +.447 at severe
+# damage, this rule by +.016 and +.042, +.307 and +.437. A stranger's took .138 and .183 at moderate damage, now .048
+# and .077.
+LEAST_NEEDED, SHARPER = 0.25, 3.0
 SHOWN = 0.6  # how strongly a photograph's colour is laid over the face
 
 
@@ -55,7 +61,8 @@ def transfer_texture(
     """Give each face texture from the photographs of its person.
 
     A photograph is passed over for a face that it is the very picture of, and for one that is no more damaged than it.
-    Less is taken where it is not sure that the face shows the person (:func:`.evidence.amount`).
+    Less is taken where it is not sure that the face shows the person (:func:`.evidence.amount`), and where the face
+    itself still shows much (:func:`needed`).
 
     Args:
         tokens: of the faces, as they were encoded.
@@ -73,20 +80,21 @@ def transfer_texture(
             strength outside 0 to 1.
     """
     check_strength(strength)
-    whole, rows, unused = _fit(tokens, references, people)
-    given = [person if rows[n] else None for n, person in enumerate(whole)]
-    attribution = [tokens.content.new_zeros(len(p) if p else 0, *tokens.content.shape[-2:]) for p in whole]
+    fits = _fit(tokens, references, people)
+    given = [fit.person if fit.rows else None for fit in fits]
+    attribution = [tokens.content.new_zeros(len(f.person) if f.person else 0, *tokens.content.shape[-2:]) for f in fits]
     if strength > 0 and any(given):
-        chosen = [_subset(person, rows[n]) if person else None for n, person in enumerate(given)]
-        sure = [amount(face.sure) for face in tokens.crops.faces]
+        chosen = [fit.chosen for fit in fits]
+        amounts = [amount(face.sure) for face in tokens.crops.faces]
         if tokens.restorer.transfers:
-            tokens, found = tokens.restorer.transfer(tokens, chosen, strength, sure, progress)
+            amounts = [share * fit.needed for share, fit in zip(amounts, fits, strict=True)]
+            tokens, found = tokens.restorer.transfer(tokens, chosen, strength, amounts, progress)
         else:
-            tokens, found = borrow(tokens, chosen, strength, sure, progress)
-        for n, person in enumerate(given):
-            if person:
-                attribution[n][rows[n]] = found[n].to(attribution[n])
-    return Transferred(tokens, tuple(attribution), tuple(given), tuple(unused))
+            tokens, found = borrow(tokens, chosen, strength, amounts, progress)
+        for n, fit in enumerate(fits):
+            if fit.rows:
+                attribution[n][list(fit.rows)] = found[n].to(attribution[n])
+    return Transferred(tokens, tuple(attribution), tuple(given), tuple(fit.unused for fit in fits))
 
 
 def photographs_for(
@@ -97,8 +105,12 @@ def photographs_for(
     Raises:
         ValueError: as there, and the arguments are those of there.
     """
-    whole, rows, _ = _fit(tokens, references, people)
-    return [_subset(person, rows[n]) if person and rows[n] else None for n, person in enumerate(whole)]
+    return [fit.chosen for fit in _fit(tokens, references, people)]
+
+
+def needed(quality: FaceQuality) -> float:
+    """How much (0.25 to 1) of its references a face is given, by how much it shows of itself."""
+    return max(LEAST_NEEDED, 1 - SHARPER * quality.sharpness)
 
 
 def attribution_map(transferred: Transferred) -> Tensor:
@@ -136,10 +148,23 @@ def check_strength(strength: float) -> None:
         raise ValueError(f"The strength of the references was {strength:g}; expected 0 to 1.")
 
 
-def _fit(
-    tokens: FaceTokens, references: References, people: Sequence[str | None] | None
-) -> tuple[list[Person | None], list[list[int]], list[tuple[Refusal, ...]]]:
-    """For each face its person, which of their photographs are good for it, and why the others are not."""
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A face's person, which of their photographs are good for it, why the others are not, and how much it needs."""
+
+    person: Person | None = None
+    rows: tuple[int, ...] = ()
+    unused: tuple[Refusal, ...] = ()
+    needed: float = 1.0
+
+    @property
+    def chosen(self) -> Person | None:
+        """The person with the photographs that are good for the face; None where there are none."""
+        return _subset(self.person, self.rows) if self.person and self.rows else None
+
+
+def _fit(tokens: FaceTokens, references: References, people: Sequence[str | None] | None) -> list[_Fit]:
+    """What is at hand for each face."""
     check_restorer(references, tokens.restorer)
     labels = [face.person for face in tokens.crops.faces] if people is None else people
     names = [label or None for label in labels]
@@ -148,17 +173,22 @@ def _fit(
     check_names([name for name in names if name is not None], references)
     by_name = {person.name: person for person in references.people if person.name in names}
     qualities = {name: measure_quality(aligned_crops(person.faces)) for name, person in by_name.items()}
-    rows: list[list[int]] = [[] for _ in names]
-    unused: list[tuple[Refusal, ...]] = [() for _ in names]
+    fits = []
     for n, name in enumerate(names):
-        if name is not None:
-            rows[n], unused[n] = _usable(pick_crops(tokens.crops, [n]), by_name[name], qualities[name])
-    return [by_name[name] if name else None for name in names], rows, unused
+        if name is None:
+            fits.append(_Fit())
+            continue
+        face = pick_crops(tokens.crops, [n])
+        own = face.faces[0].quality or measure_quality(face)[0]
+        rows, unused = _usable(face, own.damage, by_name[name], qualities[name])
+        fits.append(_Fit(by_name[name], tuple(rows), unused, needed(own)))
+    return fits
 
 
-def _usable(face: Crops, person: Person, qualities: Sequence[FaceQuality]) -> tuple[list[int], tuple[Refusal, ...]]:
-    """Which of a person's photographs are good for a face, and why the others are not."""
-    own = (face.faces[0].quality or measure_quality(face)[0]).damage
+def _usable(
+    face: Crops, own: float, person: Person, qualities: Sequence[FaceQuality]
+) -> tuple[list[int], tuple[Refusal, ...]]:
+    """Which of a person's photographs are good for a face of such damage, and why the others are not."""
     different = (template_view(face).to(person.faces) - person.faces).abs().mean((1, 2, 3)) > SAME_PICTURE
     rows, unused = [], []
     for row, (source, quality) in enumerate(zip(person.sources, qualities, strict=True)):
@@ -171,10 +201,11 @@ def _usable(face: Crops, person: Person, qualities: Sequence[FaceQuality]) -> tu
     return rows, tuple(unused)
 
 
-def _subset(person: Person, rows: list[int]) -> Person:
+def _subset(person: Person, rows: Sequence[int]) -> Person:
     """The person with some of their photographs."""
     if len(rows) == len(person):
         return person
+    rows = list(rows)
     return replace(
         person,
         faces=person.faces[rows],

@@ -1,6 +1,7 @@
 """What cosines mean: comparisons, the regression on them, and the numbers it is judged by."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from resemblance.core.evidence import Calibration
 from resemblance.core.geometry import template
 from resemblance.core.records import FaceQuality
 from resemblance.core.training import calibration, embedding_table, restyle, trials
-from resemblance.core.training.calibration import Pairs, fit, losses, pairs_of, reliability
+from resemblance.core.training.calibration import Pairs, fit, losses, pairs_of, reliability, slipped
 from resemblance.core.training.embedding_table import first, means_of, passing, passing_means
 from resemblance.core.training.trials import Trials
 
@@ -61,6 +62,16 @@ def test_comparisons_never_hold_the_face_itself_and_strangers_are_others():
     assert set(pairs.counts.tolist()) == {1, 2, 3}  # nobody has five others
     assert (pairs.cosines[pairs.same] > 1 - 1e-5).all() and (pairs.cosines[~pairs.same] < 1 - 1e-3).all()
     assert 2 <= float((~pairs.same).sum() / pairs.same.sum()) <= calibration.STRANGERS
+
+
+def test_a_stranger_who_slipped_among_four_is_found():
+    made, _ = some_trials(people=6, photographs=5, noise=0.1)
+    made = replace(made, quality={"clean": made.quality["severe"]})
+    told = Calibration((-20.0, 40.0, *(0.0,) * 8))  # cosines of the same are 0.97 and more, of strangers -0.6 to 0.6
+    sentence = "of 24 right photographs 0 are refused, of 6 strangers among four right ones 6 found"
+    assert slipped(made, embed, told) == sentence
+    # Who believes all finds nobody.
+    assert slipped(made, embed, Calibration((7.0, *(0.0,) * 9))).endswith("four right ones 0 found")
 
 
 def test_shares_that_pass_are_those_counted_by_hand():

@@ -472,6 +472,17 @@ def test_photographs_that_cannot_be_used_are_said(tmp_path, people, capsys):
     assert len(people[0].given) == 1
 
 
+def test_an_empty_folder_among_those_of_people_is_passed_over(tmp_path, people, capsys):
+    picture = portray(tmp_path / "in/a.png", "anna", blur=3)
+    portray(tmp_path / "family/anna/1.png", "anna")
+    (tmp_path / "family/bob").mkdir()
+    command = (picture, "-o", tmp_path / "out.png", "--reference", tmp_path / "family", "--report", "-")
+    assert restore(*command) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["references"]["people"] == {"anna": [str(tmp_path / "family/anna/1.png")]}
+    assert f"{tmp_path / 'family/bob'}: no pictures are in it; it is passed over." in err
+
+
 def test_references_are_encoded_once_and_saved(tmp_path, people, capsys):
     anna, bob = portray(tmp_path / "anna/1.png", "anna"), portray(tmp_path / "bob.png", "bob")
     saved = tmp_path / "anna.safetensors"

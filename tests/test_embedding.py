@@ -77,7 +77,7 @@ def test_bfloat16_is_near_float32(tiny):
 
 
 def test_sizes_are_read_off_the_tensors():
-    for config in (TINY, replace(TINY, dim=7), EmbeddingConfig()):
+    for config in (TINY, replace(TINY, dim=7), replace(TINY, squeezed=5), EmbeddingConfig()):
         assert EmbeddingConfig.from_state(EmbeddingNet(config).state_dict()) == config
 
 
@@ -189,3 +189,28 @@ def test_anchors_are_what_a_network_says_and_are_kept(training, work, tiny):
         expected = tiny(F.avg_pool2d(halves, 2))
     assert ((found * expected).sum(1) > 0.999).all()
     assert torch.equal(training.anchors(pool, None, kept), found)
+
+
+def test_a_squeezed_network_says_the_same_where_channels_are_few(tiny):
+    squeeze = pytest.importorskip("resemblance.core.training.squeeze")
+    crops = torch.rand(40, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    whole = tiny.embed(crops).detach()
+    same = squeeze.squeeze(tiny, crops, channels=24)
+    torch.testing.assert_close(same.embed(crops), whole, atol=1e-4, rtol=0)
+    fewer = squeeze.squeeze(tiny, crops, channels=12)
+    assert fewer.squeeze.weight.shape == (12, 24, 1, 1) and fewer.out.weight.shape == (12, 12 * 49)
+    assert EmbeddingConfig.from_state(fewer.state_dict()) == replace(TINY, squeezed=12)
+    # What is kept is what counts for these crops: any other twelve channels say less of it.
+    chance = torch.Generator().manual_seed(2)
+    other = EmbeddingNet(replace(TINY, squeezed=12)).eval()
+    keep = torch.linalg.qr(torch.randn(24, 12, generator=chance))[0]
+    weight = tiny.out.weight.detach().unflatten(1, (24, 49))
+    state = fewer.state_dict() | {
+        "squeeze.weight": keep.T[:, :, None, None],
+        "out.weight": torch.einsum("ocp,ck->okp", weight, keep).flatten(1),
+    }
+    other.load_state_dict(state)
+    agree, least = ((net.embed(crops) * whole).sum(1).mean().item() for net in (fewer, other))
+    assert least < agree - 0.01 and agree > 0.9
+    with pytest.raises(ValueError, match="squeezed to 12 channels already"):
+        squeeze.squeeze(fewer, crops)

@@ -8,7 +8,7 @@ from resemblance.core.crop import crop_faces
 from resemblance.core.detect import detect_faces
 from resemblance.core.geometry import TEMPLATE, scaling, transform
 from resemblance.core.images import read_photo
-from resemblance.core.measure import blur_level, damage_of, measure_quality, noise_levels, smooth
+from resemblance.core.measure import blur_level, damage_of, measure_quality, noise_levels, shades, smooth
 from resemblance.core.pipeline import SHARP
 from resemblance.core.records import Face, FaceQuality
 
@@ -170,3 +170,12 @@ def test_noise_counts_where_the_network_takes_it_for_texture(monkeypatch):
     found = [quality(image + level * 255 * grain, ALIGNED) for level in (0.0, 0.05, 0.2)]
     assert found[0].damage == 0 and found[2].damage == 1
     assert found[1].damage == pytest.approx(0.5, abs=0.1)
+
+
+def test_shades_are_counted_whatever_the_contrast(portrait):
+    ramp = torch.linspace(0, 1, 512).expand(3, 512, 512)
+    assert shades(ramp) == pytest.approx(shades(0.4 + 0.1 * ramp), abs=0.05) and 5.5 < shades(ramp) <= 6
+    assert shades((ramp > 0.5).float()) == pytest.approx(1, abs=0.01)
+    assert 1.7 < shades((4 * ramp).floor() / 4) < 2  # the outer quarters hold less of the face
+    assert shades(torch.full_like(ramp, 0.3)) == 0
+    assert shades(portrait) > 4.6

@@ -9,6 +9,7 @@ from resemblance.core.crop import aligned_crops, crop_faces
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.guidance import Guidance
 from resemblance.core.matching import labelled, match_faces
+from resemblance.core.measure import measure_quality
 from resemblance.core.pipeline import RestoreOptions, restore_crops, restore_photos, strength_for
 from resemblance.core.records import Face
 from resemblance.core.references import ReferencePhoto, encode_references
@@ -16,7 +17,7 @@ from resemblance.core.refine import refine_tokens
 from resemblance.core.refining import Refinement
 from resemblance.core.reports import restored_record
 from resemblance.core.tokens import encode_tokens
-from resemblance.core.transfer import transfer_texture
+from resemblance.core.transfer import needed, transfer_texture
 
 
 @dataclass
@@ -231,7 +232,7 @@ def test_only_those_who_match_get_references(giving, guidance, scenes):
     assert (cem.face.person, cem.match.person, cem.guided, cem.reason) == ("", None, False, None)
     assert anna.proof is None and anna.seconds > 0 and cem.seconds > 0
     assert anna.face.sure == anna.match.chance > 0.99 and cem.face.sure is None and cem.match.chance < 0.01
-    assert giving.sure == [1.0]
+    assert giving.amounts == [1.0]
 
 
 @pytest.mark.parametrize("change", [{"strength": 0.0}, {"manual": {0: None}}, {"threshold": 0.9999}])
@@ -249,7 +250,7 @@ def test_as_much_is_taken_as_it_is_sure_of_the_person(giving, guidance, scenes, 
     # 97 to 3 for the name, e^7 against it
     assert report.guided and report.match.by_hand and report.face.by_hand
     assert report.match.chance == pytest.approx(1 / (1 + math.exp(7) * 3 / 97), rel=1e-3)
-    assert giving.sure == [pytest.approx((report.match.chance / 0.9) ** 4)]
+    assert giving.amounts == [pytest.approx((report.match.chance / 0.9) ** 4)]
     assert "probably somebody else: 3% likely to be anna" in report.match.reason and report.match.reason in caplog.text
     record = json.loads(json.dumps(restored_record(report)))
     assert record["match"]["chance"] == 0.029 and record["match"]["reason"] == report.match.reason
@@ -320,10 +321,15 @@ def test_aligned_faces_and_labelled_crops(giving, guidance, scenes):
     named = replace(crops, faces=(replace(crops.faces[0], person="bob"),))
     restored, (report,) = restore_crops(named, giving, guidance=guidance)
     assert giving.given[-1] == [("bob.jpg",)] and report.match.person == "bob" and restored.shape == face.shape
-    assert giving.sure == [1.0]  # no doubt was told of
+    most = needed(measure_quality(crops)[0])
+    assert giving.amounts == [most] and 0.25 < most < 1  # no doubt was told of
     doubtful = replace(named, faces=(replace(named.faces[0], sure=0.6),))
     less, (report,) = restore_crops(doubtful, giving, guidance=guidance)
-    assert giving.sure == [pytest.approx(16 / 81)] and report.match.chance == 0.6 and not torch.equal(less, restored)
+    assert (
+        giving.amounts == [pytest.approx(16 / 81 * most)]
+        and report.match.chance == 0.6
+        and not torch.equal(less, restored)
+    )
     nobody = replace(crops, faces=(replace(crops.faces[0], person=""),))
     assert torch.equal(restore_crops(nobody, giving, guidance=guidance)[0], restore_crops(crops, giving)[0])
 

@@ -1,19 +1,25 @@
 """The weights in the repository do what the README says, on people they were not trained on."""
 
+import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageFilter, ImageOps
 from resemblance.core.checkpoints import about, fingerprint, read
 from resemblance.core.crop import crop_faces
 from resemblance.core.detect import detect_faces
 from resemblance.core.identity import WEIGHTS as EMBEDDING
+from resemblance.core.identity import BuiltinEmbedder
 from resemblance.core.images import read_photo
+from resemblance.core.references import ReferencePhoto, encode_references
 from resemblance.core.restorers import BUILTIN, TRANSFER, builtin_restorer
 from resemblance.core.tokens import code_use, decode_tokens, encode_tokens, restore_tokens
 
 PHOTOS = Path(__file__).parent / "photos"
+EXAMPLES = Path(__file__).parents[1] / "nodes" / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +40,29 @@ def damaged(crops, severity):
     clean = (crops.pixels[0].permute(1, 2, 0) * 255).round().byte().numpy()
     faces = [degradation.degrade(clean, severity, np.random.default_rng(seed)) for seed in range(3)]
     return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255
+
+
+def drawn(photo, kind):
+    """A photograph (3,H,W) as somebody draws it: with a pencil, or in black lines."""
+    bright = ImageOps.grayscale(Image.fromarray((photo.permute(1, 2, 0) * 255).round().byte().numpy()))
+    if kind == "lines":
+        sheet = ImageOps.invert(bright.filter(ImageFilter.FIND_EDGES)).point(lambda v: 255 * (v > 215))
+    else:
+        paper = np.asarray(ImageOps.invert(bright).filter(ImageFilter.GaussianBlur(6)), np.float32)
+        sheet = np.clip(255 * np.asarray(bright, np.float32) / (256 - paper), 0, 255)
+    return torch.from_numpy(np.array(sheet, np.float32)).expand(3, -1, -1) / 255
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("pencil", "it seems to be a drawing"), ("lines", "its face is too damaged")]
+)
+def test_a_drawing_is_no_reference(restorer, kind, reason):
+    photos = [read_photo(EXAMPLES / f"man_reference_{n}.jpg").pixels for n in (1, 2, 3)]
+    given = [ReferencePhoto(photo, str(n), "man") for n, photo in enumerate((*photos, drawn(photos[0], kind)))]
+    found = encode_references(given, restorer, BuiltinEmbedder(), partial(detect_faces, backend="builtin"))
+    assert found.people[0].sources == ("0", "1", "2") and found.doubted == ()
+    ((source, why),) = found.refused
+    assert source == "3" and re.match(reason, why)
 
 
 def error(faces, truth):

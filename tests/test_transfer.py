@@ -6,6 +6,7 @@ from people import ColourEmbedder, Giving, Scenes
 from resemblance.core import transfer as transfer_module
 from resemblance.core.crop import aligned_crops, crop_faces
 from resemblance.core.preview import COLOURS
+from resemblance.core.records import FaceQuality
 from resemblance.core.references import ReferencePhoto, encode_references
 from resemblance.core.tokens import encode_tokens
 from resemblance.core.transfer import Transferred, attribution_map, photographs_for, transfer_texture
@@ -39,7 +40,7 @@ def test_each_face_gets_its_own_person(tokens, references):
     result = transfer_texture(tokens, references, 0.5, ["bob", None])
     assert tokens.restorer.given == [[("bob 3",), None]]
     bob = references.people[1]
-    assert tokens.restorer.sure == [1.0, 1.0]  # no doubt was told of
+    assert tokens.restorer.amounts == [1.0, 1.0]  # no doubt was told of
     assert torch.equal(result.tokens.content[0], tokens.content[0] + 0.5 * bob.content[0])
     assert torch.equal(result.tokens.content[1], tokens.content[1])
     assert photographs_for(tokens, references, ["bob", None]) == [bob, None]
@@ -104,8 +105,8 @@ def test_restorers_that_cannot_take_texture_borrow_it(tokens, references, monkey
     )
     tokens.restorer.transfers = False
     result = transfer_texture(tokens, references, 0.3, ["anna", None])
-    ((given, people, strength, sure, _),) = borrowed
-    assert given is tokens and strength == 0.3 and sure == [1, 1]
+    ((given, people, strength, amounts, _),) = borrowed
+    assert given is tokens and strength == 0.3 and amounts == [1, 1]
     assert people[1] is None and people[0].sources == ("anna 1", "anna 2")
     assert (result.attribution[0] == 1).all() and tokens.restorer.given == []
 
@@ -146,7 +147,17 @@ def test_less_is_taken_where_it_is_not_sure_of_the_person(tokens, references):
     faces = (replace(first, person="bob", sure=0.6), replace(second, person="bob", by_hand=True))
     given = replace(tokens, crops=replace(tokens.crops, faces=faces))
     result = transfer_texture(given, references, 0.5)
-    assert tokens.restorer.sure == [pytest.approx(16 / 81), 1.0]  # 0.6 in parts of 0.9, to the fourth power
+    assert tokens.restorer.amounts == [pytest.approx(16 / 81), 1.0]  # 0.6 in parts of 0.9, to the fourth power
     content = references.people[1].content[0]
     assert torch.allclose(result.tokens.content[0], tokens.content[0] + 0.5 * 16 / 81 * content)
     assert torch.allclose(result.tokens.content[1], tokens.content[1] + 0.5 * content)
+
+
+@pytest.mark.parametrize(("sharpness", "most"), [(0.0, 1.0), (0.1, 0.7), (0.25, 0.25), (0.9, 0.25)])
+def test_the_more_a_face_shows_of_itself_the_less_is_taken(tokens, references, sharpness, most):
+    first, second = tokens.crops.faces
+    quality = FaceQuality(sharpness, 100.0, 0.0, 1.0)
+    faces = (replace(first, person="anna", quality=quality), replace(second, person="bob", quality=quality, sure=0.6))
+    given = replace(tokens, crops=replace(tokens.crops, faces=faces))
+    transfer_texture(given, references, 0.5)
+    assert tokens.restorer.amounts == pytest.approx([most, 16 / 81 * most])

@@ -88,7 +88,7 @@ def test_as_much_is_taken_as_it_is_sure(restorer: TokenRestorer, faces: Tensor) 
     tokens = encode_tokens(aligned_crops(faces[:2]), restorer)
     people = [person(restorer, faces[2:])] * 2
     whole, trusted = restorer.transfer(tokens, people)
-    guided, shares = restorer.transfer(tokens, people, sure=[0.25, None])
+    guided, shares = restorer.transfer(tokens, people, amounts=[0.25, 1.0])
     torch.testing.assert_close(shares[0], 0.25 * trusted[0], rtol=1e-3, atol=1e-6)
     assert shares[0].any()
     assert torch.equal(shares[1], trusted[1])
@@ -97,15 +97,15 @@ def test_as_much_is_taken_as_it_is_sure(restorer: TokenRestorer, faces: Tensor) 
         gates = (guided.transfer[side][:, -1], whole.transfer[side][:, -1])
         torch.testing.assert_close(gates[0][0], 0.25 * gates[1][0], rtol=1e-2, atol=1e-4)
         torch.testing.assert_close(gates[0][1], gates[1][1])
-    assert torch.equal(restorer.transfer(tokens, people, sure=[1.0, 1.0])[1][0], trusted[0])
-    halved, _ = restorer.transfer(tokens, people, 0.5, [0.5, None])
+    assert torch.equal(restorer.transfer(tokens, people, amounts=[1.0, 1.0])[1][0], trusted[0])
+    halved, _ = restorer.transfer(tokens, people, 0.5, [0.5, 1.0])
     assert halved.transfer is not None
     torch.testing.assert_close(halved.transfer[32][0, -1], guided.transfer[32][0, -1], rtol=1e-2, atol=1e-4)
 
 
 def test_somebody_else_gives_nothing(restorer: TokenRestorer, faces: Tensor) -> None:
     tokens = encode_tokens(aligned_crops(faces[:1]), restorer)
-    guided, (shares,) = restorer.transfer(tokens, [person(restorer, faces[1:])], sure=[0.0])
+    guided, (shares,) = restorer.transfer(tokens, [person(restorer, faces[1:])], amounts=[0.0])
     assert not shares.any()
     assert torch.equal(decode_tokens(guided), decode_tokens(tokens))
 

@@ -6,7 +6,8 @@ calls an identity recovery network, for it was trained to give the clean face's 
 Provenance: the architecture is MobileNet's (Howard et al., 2017) with PReLU, as SFace has it (Zhong et al., TIP 2021).
 Training started from SFace's published weights (Apache-2.0), went on with ``core/training/embedding.py``, and moved all
 of them. Licence of code and of SFace's weights: Apache-2.0; for these weights see MODEL_CARD.md. Batch normalisation is
-folded into the convolutions before training.
+folded into the convolutions before training, and the last layer's weights are squeezed after it
+(``core/training/squeeze.py``).
 """
 
 from __future__ import annotations
@@ -74,19 +75,22 @@ class EmbeddingConfig:
         widths: channels after each depthwise block.
         strides: of each depthwise block.
         dim: length of an embedding.
+        squeezed: channels that the last map is brought to before the linear layer reads all of it; 0 is as it is.
     """
 
     stem: int = 32
     widths: tuple[int, ...] = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
     strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
     dim: int = 128
+    squeezed: int = 0
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> EmbeddingConfig:
         """Read the sizes off a checkpoint's tensor shapes; strides leave no trace there and are the published ones."""
         count = len({m[1] for key in state if (m := re.match(r"blocks\.(\d+)\.", key))})
         widths = tuple(state[f"blocks.{n}.point.weight"].shape[0] for n in range(count))
-        return cls(state["stem.weight"].shape[0], widths, cls.strides, state["out.weight"].shape[0])
+        squeezed = state["squeeze.weight"].shape[0] if "squeeze.weight" in state else 0
+        return cls(state["stem.weight"].shape[0], widths, cls.strides, state["out.weight"].shape[0], squeezed)
 
 
 class Separable(nn.Module):
@@ -120,7 +124,9 @@ class EmbeddingNet(nn.Module):
         side = RECOGNITION_SIZE
         for stride in config.strides:
             side = -(-side // stride)
-        self.out = nn.Linear(config.widths[-1] * side**2, config.dim)
+        last = config.squeezed or config.widths[-1]
+        self.squeeze = nn.Conv2d(config.widths[-1], last, 1, bias=False) if config.squeezed else nn.Identity()
+        self.out = nn.Linear(last * side**2, config.dim)
 
     def forward(self, faces: Tensor) -> Tensor:
         """Embed.
@@ -135,6 +141,9 @@ class EmbeddingNet(nn.Module):
 
     def embed(self, crops: Tensor) -> Tensor:
         """Embed the crops (N,3,112,112) in [0,1] that :class:`RecognitionCrop` makes."""
-        x = (crops * 2 - 1).to(self.out.weight.dtype)
-        x = self.blocks(self.stem_relu(self.stem(x)))
+        x = self.squeeze(self.maps(crops))
         return F.normalize(self.out(x.flatten(1)).float())
+
+    def maps(self, crops: Tensor) -> Tensor:
+        """The last maps (N,C,7,7) of crops, before they are squeezed."""
+        return self.blocks(self.stem_relu(self.stem((crops * 2 - 1).to(self.out.weight.dtype))))

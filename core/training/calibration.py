@@ -6,7 +6,7 @@ the pairs that are told to be of one person with such a chance, how many are.
 
     python -m resemblance.core.training.calibration --work WORK --export core/weights/embedding.safetensors
 
-reads ``WORK/embedding.pt``, what :mod:`.embedding` has trained.
+reads ``WORK/embedding.pt``, what :mod:`.embedding` has trained, and squeezes it first (:mod:`.squeeze`).
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..evidence import Calibration, terms
-from ..records import FaceQuality
+from ..records import Face, FaceQuality
+from ..references import View, one_person
 from .embedding_table import network_of
 from .judges import Recognizer
 from .loop import write_weights
+from .squeeze import squeeze
 from .tables import markdown
 from .trials import DAMAGES, Embed, Trials, read_trials
 
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 COUNTS = (1, 2, 3, 5)  # photographs a face is compared with
 STRANGERS = 3  # for each of the same
 RIDGE = 1e-3
+RIGHT = 4  # photographs under a name that a stranger's slips among
+SQUEEZED_BY = 3  # every third face: 435 of them
 BINS = (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0)
 
 
@@ -132,6 +136,34 @@ def reliability(pairs: Pairs, evidence: Tensor) -> str:
     return markdown(["told", "mean told", "are", "comparisons"], lines)
 
 
+def slipped(trials: Trials, embed: Embed, calibration: Calibration, seed: int = 0) -> str:
+    """Four photographs of each person who has them and a stranger's, under one name: a sentence on what is refused."""
+    clean, _ = trials.embedded(embed, [])
+    chance = torch.Generator().manual_seed(seed)
+    refused = found = asked = 0
+    for person in trials.person.unique():
+        own, others = ((trials.person == person) == same for same in (True, False))
+        if own.sum() < RIGHT:
+            continue
+        chosen = [rows.nonzero().flatten() for rows in (own, others)]
+        rows = [x[torch.randperm(len(x), generator=chance)[:n]] for x, n in zip(chosen, (RIGHT, 1), strict=True)]
+        mixed = torch.cat(rows)[torch.randperm(RIGHT + 1, generator=chance)].tolist()
+        views = [View(_face(trials.quality["clean"][n]), clean[n], clean[n], clean[n], str(n), 1.0) for n in mixed]
+        kept = {int(view.source) for view in one_person(views, calibration)[0]}
+        stranger = int(rows[1])
+        refused += len(set(mixed) - kept - {stranger})
+        found += stranger not in kept
+        asked += 1
+    right = asked * RIGHT
+    return (
+        f"of {right} right photographs {refused} are refused, of {asked} strangers among four right ones {found} found"
+    )
+
+
+def _face(quality: FaceQuality) -> Face:
+    return Face(0, 0, (0.0, 0.0, quality.size, quality.size), 1.0, ((0.0, 0.0),) * 5, quality)
+
+
 def losses(pairs: Pairs, evidence: Tensor) -> str:
     """For each damage the mean loss [nats], and the shares of the same and of strangers with evidence above 0."""
     lines = []
@@ -155,13 +187,18 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     net = network_of(args.weights or args.work / "embedding.pt")
     known = read_trials(args.work, "calibration")
+    if not net.config.squeezed:
+        net = squeeze(net, torch.cat([known.clean, known.damaged["moderate"], known.damaged["severe"]])[::SQUEEZED_BY])
     networks: dict[str, Embed] = {"built-in": net.embed, "insightface": Recognizer("arcface", args.assets).embed}
     fitted: dict[str, Calibration] = {}
     for name, embed in networks.items():
         fitted[name] = fit(pairs_of(known, embed))
         log.info("%s: %s", name, fitted[name].weights)
+        log.info("%s, calibration: %s", name, slipped(known, embed, fitted[name]))
         for group in ("lfw", "wild"):
-            pairs = pairs_of(read_trials(args.work, group), embed)
+            trials = read_trials(args.work, group)
+            log.info("%s, %s: %s", name, group, slipped(trials, embed, fitted[name]))
+            pairs = pairs_of(trials, embed)
             evidence = pairs.each(fitted[name].evidence)
             log.info("\n%s, %s\n%s\n\n%s", name, group, reliability(pairs, evidence), losses(pairs, evidence))
     if args.export:

@@ -26,12 +26,14 @@ from ..evidence import amount
 from ..geometry import TEMPLATE_SIZE
 from ..identity import WEIGHTS, BuiltinEmbedder
 from ..matching import match_faces
+from ..measure import measure_quality
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
 from ..records import FaceTokens, Person
 from ..restorers import load_restorer
 from ..token_restorer import TokenRestorer
 from ..tokens import encode_tokens
+from ..transfer import needed
 from .borrow_table import choose_references
 from .data import HELD_OUT, PHOTOGRAPHS, to_tensor
 from .faces import open_faces
@@ -102,7 +104,8 @@ class ReferenceTable:
         for face, person in zip(damaged.split(1), given, strict=True):
             tokens = encode_tokens(aligned_crops(face), self.restorer)
             if person is not None:
-                tokens, _ = self.restorer.transfer(tokens, [person], strength, [amount(self.sure(face, person))])
+                most = amount(self.sure(face, person)) * needed(measure_quality(tokens.crops)[0])
+                tokens, _ = self.restorer.transfer(tokens, [person], strength, [most])
                 tokens = self._ablated(tokens)
             results.append(self.restorer.decode(tokens))
         return torch.cat(results)

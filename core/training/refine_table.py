@@ -21,12 +21,14 @@ from torch import Tensor
 from ..crop import aligned_crops
 from ..evidence import amount
 from ..identity import WEIGHTS
+from ..measure import measure_quality
 from ..models.restorer import ResemblanceNet
 from ..records import FaceTokens, Person
 from ..refine import refine_tokens
 from ..restorers import attach_prior, load_restorer
 from ..token_restorer import TokenRestorer
 from ..tokens import encode_tokens
+from ..transfer import needed
 from .data import to_tensor
 from .reference_table import ReferenceTable
 from .scores import METRICS, Judges, gradient_energy
@@ -66,11 +68,12 @@ class RefineTable:
         crops = replace(crops, faces=(replace(crops.faces[0], sure=chance),))
         blind = encode_tokens(crops, self.restorer)
         rows: dict[tuple[str, str], Scores] = {("none", "degraded"): self.judge(damaged, truth)}
+        most = amount(chance) * needed(measure_quality(crops)[0])
         pictures = {}
 
         def add(reference: str, row: str, tokens: FaceTokens) -> None:
             if reference == "right":  # as the product does: refined first, transferred then
-                tokens, _ = self.restorer.transfer(tokens, [person], 1.0, [amount(chance)])
+                tokens, _ = self.restorer.transfer(tokens, [person], 1.0, [most])
             drawn = self.restorer.decode(tokens)
             rows[reference, row] = self.judge(drawn, truth)
             pictures[f"{reference}, {row}"] = drawn

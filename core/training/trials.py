@@ -72,7 +72,9 @@ class Trials:
         def each(crops: Tensor) -> Tensor:
             return torch.cat([embed(part.float()) for part in crops.split(EMBEDDED)])
 
-        return each(self.clean), {damage: each(self.damaged[damage]) for damage in damages or self.damaged}
+        return each(self.clean), {
+            damage: each(self.damaged[damage]) for damage in (self.damaged if damages is None else damages)
+        }
 
 
 def read_trials(work: Path, group: str) -> Trials:

@@ -41,8 +41,8 @@ class ColourEmbedder:
 
 
 class Giving(TokenRestorer):
-    """A small restorer that takes the mean of the references' content, as much as it is sure of the person, and
-    remembers what it was given.
+    """A small restorer that takes the mean of the references' content, as much as it is told, and remembers what it was
+    given.
 
     Args:
         prior: whether it can refine.
@@ -60,15 +60,14 @@ class Giving(TokenRestorer):
         super().__init__(network.eval().requires_grad_(False), "giving", "none", "0" * 16)
         self.given = []
 
-    def transfer(self, tokens, people, strength=1.0, sure=None, progress=None):
-        self.sure = sure
-        sure = [1.0 if chance is None else chance for chance in sure or [None] * len(people)]
+    def transfer(self, tokens, people, strength=1.0, amounts=None, progress=None):
+        self.amounts = amounts = amounts or [1.0] * len(people)
         self.given.append([person and person.sources for person in people])
         content, maps = tokens.content.clone(), []
         for n, person in enumerate(people):
             rows = len(person) if person else 0
             if person:
-                content[n] += strength * sure[n] * person.content.mean(0)
+                content[n] += strength * amounts[n] * person.content.mean(0)
             maps.append(torch.full((rows, *content.shape[-2:]), 0.5 / max(rows, 1)))
         return replace(tokens, content=content), maps
 
