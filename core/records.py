@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -134,6 +135,40 @@ class Lookup:
 
 
 @dataclass(frozen=True, eq=False)
+class ReferenceFeatures:
+    """What references give to N faces.
+
+    Attributes:
+        warped: {side in px: (N,C,r,r)} the restorer's encoder features of the photographs, warped to the faces.
+        latent: (N,L,h,w) the latent of the same.
+        textures: {side in px: (N,C,r,r)} extracted from the photographs and distributed over the faces.
+        words: {side in px: (N,W,r,r)} what the codebook answers to the faces' own features.
+        gates: {side in px: (N,1,r,r)} in [0,1], how much is taken at each place.
+        pictures: (N,3,S,S) in [0,1], the photographs warped to the faces.
+        style: (N,16,C) style codes.
+    """
+
+    warped: Mapping[int, Tensor] = field(repr=False)
+    latent: Tensor = field(repr=False)
+    textures: Mapping[int, Tensor] = field(repr=False)
+    words: Mapping[int, Tensor] = field(repr=False)
+    gates: Mapping[int, Tensor] = field(repr=False)
+    pictures: Tensor = field(repr=False)
+    style: Tensor = field(repr=False)
+
+    def each(self, change: Callable[..., Tensor], *others: ReferenceFeatures) -> ReferenceFeatures:
+        """The record of what a function makes of each tensor, and of the same one of each of the others."""
+        made: dict[str, Any] = {}
+        for name in (f.name for f in fields(self)):
+            own, *theirs = (getattr(record, name) for record in (self, *others))
+            if isinstance(own, Mapping):
+                made[name] = {side: change(x, *(other[side] for other in theirs)) for side, x in own.items()}
+            else:
+                made[name] = change(own, *theirs)
+        return ReferenceFeatures(**made)
+
+
+@dataclass(frozen=True, eq=False)
 class FaceTokens:
     """What a restorer with a codebook knows of each face: content from the face itself, quality from the codebook.
 
@@ -149,9 +184,7 @@ class FaceTokens:
         restorer: the restorer that made them.
         content_weight: 0 to 1, how much is taken from the face itself.
         quality_weight: 0 to 1, how much is taken from the codebook.
-        transfer: {side in px: (N,C+1,r,r) reference features, the gate last; at the faces' own side the warped pictures
-            (N,3,r,r)}, None without references.
-        style: (N,16,C) style codes, None without references.
+        reference: what references give; None without any.
     """
 
     content: Tensor
@@ -163,8 +196,7 @@ class FaceTokens:
     restorer: TokenRestorer
     content_weight: float
     quality_weight: float = 1.0
-    transfer: dict[int, Tensor] | None = None
-    style: Tensor | None = None
+    reference: ReferenceFeatures | None = None
 
     def __len__(self) -> int:
         return len(self.content)

@@ -24,7 +24,7 @@ from .evidence import amount
 from .identity import BuiltinEmbedder
 from .lookup import look_up
 from .measure import measure_quality
-from .models.prior import NOISE, Prior, given_at
+from .models.prior import NOISE, Prior, given_by
 from .models.restorer import ResemblanceNet
 from .models.transfer import TransferGuide
 from .records import FaceTokens, Lookup, Person
@@ -146,7 +146,7 @@ def refine_tokens(
         return Refined(tokens, mask, None, (None,) * count, ())
     given = people if people and any(people) else None
     read, target = tokens, None
-    if given and tokens.transfer is None and tokens.restorer.transfers:
+    if given and tokens.reference is None and tokens.restorer.transfers:
         read, _ = tokens.restorer.transfer(tokens, given, amounts=[amount(face.sure) for face in tokens.crops.faces])
     if identity or candidates > 1:
         reader = reader or BuiltinEmbedder(device=network.embedding.device)
@@ -241,8 +241,8 @@ class _Flow:
             return x[part].clone().to(like.device)
 
         content, quality = placed(tokens.content).to(like), placed(tokens.quality).to(like)
-        transfer = None if tokens.transfer is None else {side: placed(x) for side, x in tokens.transfer.items()}
-        given = None if transfer is None else given_at(transfer[content.shape[-1]], content)
+        reference = tokens.reference and tokens.reference.each(placed)
+        given = given_by(reference, content) if reference else None
         gate = torch.sigmoid(network.gate_logits(content, quality))
         begin, condition = prior.start(content, quality, gate, given)
         begin = begin + NOISE * noise.to(like.device)
@@ -257,8 +257,8 @@ class _Flow:
             wanted = target[part].clone().to(elsewhere)
             skips = {side: placed(x) for side, x in tokens.skips.items()}
             drawn_with = None
-            if transfer is not None and tokens.style is not None and network.transfer is not None:
-                drawn_with = TransferGuide(network.transfer, transfer, placed(tokens.style))  # type: ignore[arg-type]
+            if reference and network.transfer is not None:
+                drawn_with = TransferGuide(network.transfer, reference)  # type: ignore[arg-type]
 
             def likeness(latent: Tensor) -> Tensor:
                 drawn = network.decode(prior.restore(latent).to(like), quality, skips, guide=drawn_with)

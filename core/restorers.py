@@ -22,7 +22,7 @@ from .geometry import TEMPLATE_SIZE
 from .models.codeformer import CodeFormer, config_from_state
 from .models.prior import Prior, PriorConfig
 from .models.restorer import ResemblanceNet, RestorerConfig
-from .models.transfer import TransferNet
+from .models.transfer import TransferConfig, TransferNet
 from .token_restorer import TokenRestorer
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def attach_transfer(restorer: Restorer, network: ResemblanceNet, path: Path = TR
             "'%s' was made for another '%s': it is left out. Put the two that belong together.", path, embedding
         )
         return
-    transfer = _part(path, restorer, network, lambda state: TransferNet())
+    transfer = _part(path, restorer, network, lambda state: TransferNet(TransferConfig.from_state(state)))
     if transfer is not None:
         faster = network.embedding.dtype == torch.bfloat16
         network.transfer = transfer.to(memory_format=torch.channels_last) if faster else transfer

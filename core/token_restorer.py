@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from .batches import batch_size, check_faces, face_batches, in_batches
 from .geometry import TEMPLATE_SIZE
 from .lookup import adain, look_up
-from .models.fusion import STYLES
 from .models.transfer import Photographs, TransferGuide, TransferNet
-from .records import FaceTokens, Lookup, Person
+from .records import FaceTokens, Lookup, Person, ReferenceFeatures
 
 Progress = Callable[[], None]
 
@@ -150,7 +149,7 @@ class TokenRestorer:
             progress: called for each face.
 
         Returns:
-            Tokens with `transfer` and `style` set, and for each face (R,h,w) in [0,1], how much of each place is taken
+            Tokens with `reference` set, and for each face (R,h,w) in [0,1], how much of each place is taken
             from each photograph; R is 0 for a face without a person.
 
         Raises:
@@ -159,7 +158,8 @@ class TokenRestorer:
         if self._transfer is None:
             raise ValueError(f"'{self.name}' has no weights that read references; borrow code words instead.")
         net, like, device = self._transfer, self._like, tokens.content.device
-        parts, attribution = [], []
+        attribution: list[Tensor] = []
+        given: dict[int, ReferenceFeatures] = {}
         for n, person in enumerate(people):
             if person is None:
                 attribution.append(tokens.content.new_zeros(0, *tokens.content.shape[-2:]))
@@ -182,24 +182,19 @@ class TokenRestorer:
                 torch.tensor([amounts[n]], device=like.device) if amounts else None,
                 strength,
             )
-            gate = found.transfer[found.shares.shape[-1]][:, -1:].float()
+            reference = found.reference
+            gate = reference.gates[found.shares.shape[-1]].float()
             attribution.append((found.shares * gate)[0].to(device))
-            kept = {
-                side: x.to(device, x.dtype if side == TEMPLATE_SIZE else torch.bfloat16)
-                for side, x in found.transfer.items()
-            }
-            parts.append((n, kept, found.style.float().to(device)))
+            kept = reference.each(lambda x: x.to(device, torch.bfloat16))
+            pictures, style = reference.pictures.to(device), reference.style.float().to(device)
+            given[n] = replace(kept, pictures=pictures, style=style)
             if progress:
                 progress()
-        if not parts:
+        if not given:
             return tokens, attribution
-        transfer = {side: x.new_zeros(len(tokens), *x.shape[1:]) for side, x in parts[0][1].items()}
-        style = parts[0][2].new_zeros(len(tokens), STYLES, parts[0][2].shape[-1])
-        for n, kept, codes in parts:
-            style[n] = codes[0]
-            for side, x in kept.items():
-                transfer[side][n] = x[0]
-        return replace(tokens, transfer=transfer, style=style), attribution
+        nothing = next(iter(given.values())).each(torch.zeros_like)
+        first, *others = (given.get(n, nothing) for n in range(len(people)))
+        return replace(tokens, reference=first.each(lambda *rows: torch.cat(rows), *others)), attribution
 
     @property
     def _transfer(self) -> TransferNet | None:
@@ -207,14 +202,10 @@ class TokenRestorer:
 
     def _guide(self, tokens: FaceTokens, part: slice) -> TransferGuide | None:
         """What guides the drawing of some faces; None where no reference gives them anything."""
-        if tokens.transfer is None or tokens.style is None or self._transfer is None:
+        reference = tokens.reference
+        if reference is None or self._transfer is None or not bool(reference.gates[min(reference.gates)][part].any()):
             return None
-        coarsest = tokens.transfer[min(tokens.transfer)][part]
-        if not bool(coarsest[:, -1:].any()):
-            return None
-        device = self._like.device
-        transfer = {side: x[part].to(device) for side, x in tokens.transfer.items()}
-        return TransferGuide(self._transfer, transfer, tokens.style[part].to(device))
+        return TransferGuide(self._transfer, reference.each(lambda x: x[part].to(self._like.device)))
 
     @property
     def _like(self) -> Tensor:

@@ -105,8 +105,8 @@ def invention_map(tokens: FaceTokens) -> Tensor:
     agree = F.cosine_similarity(tokens.content.float(), tokens.quality.float(), dim=1).clamp_min(0)[:, None]
     seen = (agree * tokens.confidence.to(agree)).sqrt()
     share = tokens.quality_weight * (1 - tokens.content_weight * seen)
-    if tokens.transfer is not None:
-        share = share * (1 - tokens.transfer[share.shape[-1]][:, -1:].to(share))
+    if tokens.reference is not None:
+        share = share * (1 - tokens.reference.gates[share.shape[-1]].to(share))
     return maps_into_crops(tokens.crops, share).clamp(0, 1)
 
 

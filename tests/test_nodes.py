@@ -922,7 +922,7 @@ def test_a_person_steers_as_the_host_runs_it(run, person):
     free, steered = (run("RefineLatent", **given, identity=strength)[0] for strength in (0.0, 1.0))
     assert not torch.equal(free.content, steered.content)
     read, _, _, report = run("RefineLatent", **given, references=person.references).args
-    assert not torch.equal(read.content, free.content) and read.transfer is None
+    assert not torch.equal(read.content, free.content) and read.reference is None
     assert json.loads(report)[0]["person"] == "anna"
 
 
@@ -938,7 +938,7 @@ def test_less_is_taken_where_it_is_not_sure_of_the_person(run, person):
     def transferred(tokens):
         result, _, report = run("TransferTexture", tokens=tokens, references=person.references).args
         assert result.crops is tokens.crops  # whom a face shows is for each node to find
-        return result.transfer[32][:, -1].float(), json.loads(report)[0]
+        return result.reference.gates[32][:, 0].float(), json.loads(report)[0]
 
     trusted, _ = transferred(labelled(person.tokens, None))
     for sure in (0.6, 1.0):

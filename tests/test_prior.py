@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from resemblance.core.crop import face_mask
-from resemblance.core.models.prior import Prior, PriorConfig, given_at
+from resemblance.core.models.prior import Prior, PriorConfig, given_by
+from resemblance.core.records import ReferenceFeatures
 from resemblance.core.training.latents import open_latents, read_latents
 from resemblance.core.training.mask import Mask
 from resemblance.core.training.refine_table import gradient_energy
@@ -82,11 +83,11 @@ def test_velocity_depends_on_the_time_of_each_face(prior):
 
 
 def test_what_references_gave_is_their_latent_times_the_gate():
-    # 128 features, the latent, 5 more, the gate: each plane holds its own number.
-    found = torch.arange(128 + 8 + 5 + 1.0).view(1, -1, 1, 1).repeat(1, 1, 4, 4)
-    found[:, -1] = 0.5
-    given = given_at(found, torch.zeros(1, 8, 4, 4))
-    assert given[0, :, 2, 1].tolist() == [128 / 2, 129 / 2, 65, 131 / 2, 66, 133 / 2, 67, 135 / 2, 0.5]
+    latent = torch.arange(8.0).view(1, -1, 1, 1).repeat(1, 1, 4, 4)
+    none = torch.zeros(1)
+    gates = {4: torch.full((1, 1, 4, 4), 0.5), 8: torch.ones(1, 1, 8, 8)}
+    given = given_by(ReferenceFeatures({}, latent, {}, {}, gates, none, none), torch.zeros(1, 8, 4, 4))
+    assert given[0, :, 2, 1].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 0.5]
 
 
 def test_latents_are_read_as_they_were_written(tmp_path):

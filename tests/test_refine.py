@@ -237,7 +237,7 @@ def test_references_are_read(tokens: FaceTokens, anna: Person) -> None:
     read = refine_tokens(tokens, 1, people=[None, anna], reader=NoReader()).tokens
     assert torch.equal(read.content[0], alone.content[0])
     assert not torch.equal(read.content[1], alone.content[1])
-    assert read.transfer is None  # what is transferred is for the next step to say
+    assert read.reference is None  # what is transferred is for the next step to say
 
 
 def test_references_are_read_as_far_as_it_is_sure_of_the_person(tokens: FaceTokens, anna: Person) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from resemblance.core.lookup import adain, look_up
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
-from resemblance.core.records import Crops, Face, Lookup
+from resemblance.core.records import Crops, Face, Lookup, ReferenceFeatures
 from resemblance.core.token_restorer import TokenRestorer
 from resemblance.core.tokens import code_use, decode_tokens, encode_tokens, invention_map, restore_tokens
 
@@ -260,10 +260,10 @@ def test_invention_by_hand(codeformer):
     assert corners(sure) == pytest.approx(by_agreement, abs=1e-5)
     unsure = dataclasses.replace(sure, confidence=torch.tensor([[[[0.25, 0.0], [0.25, 1.0]]]]))
     assert corners(unsure) == pytest.approx([0.8 * 0.75, 0.8, 0.8, 0.8], abs=1e-5)
-    # what references gave is not invented: gates of 0, 1/2, 1 and 1/4, in the last of three channels
-    given = torch.full((1, 3, 2, 2), 9.0)
-    given[0, -1] = torch.tensor([[0.0, 0.5], [1.0, 0.25]])
-    guided = dataclasses.replace(sure, transfer={2: given, 4: torch.zeros(1, 3, 4, 4)})
+    # what references gave is not invented: gates of 0, 1/2, 1 and 1/4
+    gates = {2: torch.tensor([[[[0.0, 0.5], [1.0, 0.25]]]]), 4: torch.zeros(1, 1, 4, 4)}
+    none = torch.zeros(1)
+    guided = dataclasses.replace(sure, reference=ReferenceFeatures({}, none, {}, {}, gates, none, none))
     assert corners(guided) == pytest.approx([by_agreement[0], by_agreement[1] / 2, 0, 0.6], abs=1e-5)
     assert not invention_map(restore_tokens(sure, 0.5, 0.0)).any()
     assert (invention_map(restore_tokens(sure, 0.0))[0, 0, 140:627, 140:627] == 1).all()

@@ -8,9 +8,11 @@ import pytest
 import torch
 from resemblance.core.crop import aligned_crops
 from resemblance.core.models.fusion import bands, match_colours
-from resemblance.core.models.restorer import ResemblanceNet
-from resemblance.core.models.transfer import TransferGuide, TransferNet
+from resemblance.core.models.prior import Prior, PriorConfig, given_by
+from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
+from resemblance.core.models.transfer import TransferConfig, TransferGuide, TransferNet
 from resemblance.core.records import Lookup, Person
+from resemblance.core.refine import refine_tokens
 from resemblance.core.token_restorer import TokenRestorer
 from resemblance.core.tokens import decode_tokens, encode_tokens
 from torch import Tensor
@@ -53,8 +55,9 @@ def test_only_faces_with_a_person_change(restorer: TokenRestorer, faces: Tensor)
     assert not torch.equal(drawn[1], blind[1])
     assert attribution[0].shape == (0, 32, 32)
     assert attribution[1].shape == (1, 32, 32)
-    assert guided.style is not None
-    assert guided.style.shape[:2] == (2, 16)
+    assert guided.reference is not None
+    assert guided.reference.style.shape[:2] == (2, 16)
+    assert not any(gate[0].any() for gate in guided.reference.gates.values())
 
 
 def test_without_anybody_the_tokens_are_the_same(restorer: TokenRestorer, faces: Tensor) -> None:
@@ -73,12 +76,10 @@ def test_a_closed_gate_adds_nothing(restorer: TokenRestorer, faces: Tensor) -> N
     """The guide itself, not the short cut around it."""
     tokens = encode_tokens(aligned_crops(faces[:1]), restorer)
     guided, _ = restorer.transfer(tokens, [person(restorer, faces[1:2])])
-    assert guided.transfer is not None and guided.style is not None
-    closed = {side: x.clone() for side, x in guided.transfer.items()}
-    for side in (32, 64, 128):
-        closed[side][:, -1] = 0
+    assert guided.reference is not None
+    closed = {side: torch.zeros_like(gate) for side, gate in guided.reference.gates.items()}
     network = restorer.network
-    guide = TransferGuide(network.transfer, closed, guided.style)
+    guide = TransferGuide(network.transfer, replace(guided.reference, gates=closed))
     skips = {side: x.float() for side, x in tokens.skips.items()}
     blind = network.decode(tokens.content, tokens.quality, skips)
     assert torch.equal(network.decode(tokens.content, tokens.quality, skips, guide=guide), blind)
@@ -92,15 +93,16 @@ def test_as_much_is_taken_as_it_is_sure(restorer: TokenRestorer, faces: Tensor) 
     torch.testing.assert_close(shares[0], 0.25 * trusted[0], rtol=1e-3, atol=1e-6)
     assert shares[0].any()
     assert torch.equal(shares[1], trusted[1])
-    assert guided.transfer is not None and whole.transfer is not None
+    assert guided.reference is not None and whole.reference is not None
     for side in (32, 64, 128):
-        gates = (guided.transfer[side][:, -1], whole.transfer[side][:, -1])
+        gates = (guided.reference.gates[side], whole.reference.gates[side])
         torch.testing.assert_close(gates[0][0], 0.25 * gates[1][0], rtol=1e-2, atol=1e-4)
         torch.testing.assert_close(gates[0][1], gates[1][1])
     assert torch.equal(restorer.transfer(tokens, people, amounts=[1.0, 1.0])[1][0], trusted[0])
     halved, _ = restorer.transfer(tokens, people, 0.5, [0.5, 1.0])
-    assert halved.transfer is not None
-    torch.testing.assert_close(halved.transfer[32][0, -1], guided.transfer[32][0, -1], rtol=1e-2, atol=1e-4)
+    assert halved.reference is not None
+    half, quarter = (record.reference.gates[32][0] for record in (halved, guided))
+    torch.testing.assert_close(half, quarter, rtol=1e-2, atol=1e-4)
 
 
 def test_somebody_else_gives_nothing(restorer: TokenRestorer, faces: Tensor) -> None:
@@ -108,6 +110,32 @@ def test_somebody_else_gives_nothing(restorer: TokenRestorer, faces: Tensor) -> 
     guided, (shares,) = restorer.transfer(tokens, [person(restorer, faces[1:])], amounts=[0.0])
     assert not shares.any()
     assert torch.equal(decode_tokens(guided), decode_tokens(tokens))
+
+
+def test_sizes_are_read_off_the_tensors() -> None:
+    small = TransferConfig((6, 8, 12), 10, 20, 16, 5, ((16, 4, 1), (32, 3, 3), (64, 5, 3), (128, 7, 1)), (9, 8, 7))
+    for config in (small, TransferConfig()):
+        assert TransferConfig.from_state(TransferNet(config).state_dict()) == config
+
+
+def test_networks_of_other_widths_read_the_same_of_a_reference(faces: Tensor) -> None:
+    """Of one photograph: its latent, as the restorer encodes the warped picture; the prior reads it times the gate."""
+    torch.manual_seed(3)
+    config = RestorerConfig((48, 96, 192), latent=40, codes=64, dim=64, layers=1, heads=2, encoder_blocks=1)
+    network = ResemblanceNet(config)
+    network.transfer = TransferNet(TransferConfig(config.widths, config.latent))
+    network.prior = Prior(PriorConfig(config.latent, dim=64, layers=1, heads=2))
+    wide = TokenRestorer(network.eval().requires_grad_(False), "wide", "none", "0")
+    tokens, _ = wide.transfer(encode_tokens(aligned_crops(faces[:1]), wide), [person(wide, faces[1:2])])
+    assert tokens.reference is not None
+    latent, _ = network.encoder(tokens.reference.pictures * 2 - 1)
+    torch.testing.assert_close(tokens.reference.latent.float(), latent, rtol=1e-2, atol=1e-2)
+    given = given_by(tokens.reference, tokens.content)
+    gate = tokens.reference.gates[32].float()
+    assert gate.any()
+    torch.testing.assert_close(given, torch.cat([latent * gate, gate], 1), rtol=1e-2, atol=1e-2)
+    assert refine_tokens(tokens, 1).tokens.content.shape == (1, 40, 32, 32)
+    assert decode_tokens(tokens).shape == (1, 3, 512, 512)
 
 
 def test_shares_follow_weights_and_order(restorer: TokenRestorer, faces: Tensor) -> None:

@@ -23,7 +23,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .restorer import RestorerConfig, TransformerLayer
+from ..records import ReferenceFeatures
+from .restorer import TransformerLayer
 
 # Ours: with 0.1, as PMRF has it, a few even steps end where a single one does, for what is unsure is decided before
 # the second.
@@ -55,21 +56,18 @@ class PriorConfig:
         return cls(state["mean"].shape[1], 2 * state["position"].shape[1], dim, len(layers), dim // 32)
 
 
-def given_at(found: Tensor, content: Tensor) -> Tensor:
-    """What the prior reads of what references gave.
+def given_by(reference: ReferenceFeatures, content: Tensor) -> Tensor:
+    """What the prior reads of what references give.
 
     Args:
-        found: (N,C,h,w) of the transfer at the latent's side: features, the aligned latent, more, the gate last (see
-            :meth:`.transfer.TransferNet.find`).
-        content: (N,L,h,w) the face's latent.
+        reference: of N faces.
+        content: (N,L,h,w) the faces' latent.
 
     Returns:
         (N,L+1,h,w): the references' latent times the gate, and the gate; 0 where nothing is taken.
     """
-    latent = content.shape[1]
-    start = RestorerConfig().widths[-1]
-    gate = found[:, -1:]
-    return torch.cat([found[:, start : start + latent] * gate, gate], 1).to(content)
+    gate = reference.gates[content.shape[-1]]
+    return torch.cat([reference.latent * gate, gate], 1).to(content)
 
 
 class Prior(nn.Module):
@@ -115,7 +113,7 @@ class Prior(nn.Module):
         Args:
             content, quality: (N,L,h,w) the face's latent and its code words, as the restorer has them.
             gate: (N,1,h,w) the restorer's, in [0,1].
-            given: see :func:`given_at`; None without references.
+            given: see :func:`given_by`; None without references.
 
         Returns:
             (N,L,h,w) float32, and (N,3L+1,h,w).

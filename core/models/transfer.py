@@ -18,6 +18,7 @@ g is a gate for each position times how sure it is that face and references show
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..lookup import adain
+from ..records import ReferenceFeatures
 from .correspondence import Correspondence, Matches, warp
 from .fusion import BANDS, Fusion, StyleCodes, bands, doubled, match_colours, resized
 from .texture import CodebookAttention, Distribution, Extraction, reconstruct
@@ -55,6 +57,27 @@ class TransferConfig:
     textures: tuple[tuple[int, int, int], ...] = ((16, 16, 1), (32, 32, 3), (64, 32, 3), (128, 64, 3))
     hidden: tuple[int, int, int] = (128, 96, 48)
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> TransferConfig:
+        """Read the sizes off a checkpoint's tensor shapes."""
+        latent = state["correspondence.hint.weight"].shape[1]
+        style, identity = state["styles.identity.weight"].shape
+        sides = sorted(int(m[1]) for key in state if (m := re.fullmatch(r"extract\.(\d+)\.filters\.weight", key)))
+        filters = [state[f"extract.{side}.filters.weight"].shape for side in sides]
+        return cls(
+            widths=(
+                state["extract.128.values.weight"].shape[0],
+                state["extract.64.values.weight"].shape[0],
+                state["correspondence.entry.weight"].shape[1] - latent,
+            ),
+            latent=latent,
+            identity=identity,
+            style=style,
+            words=state["words.32.queries.weight"].shape[0],
+            textures=tuple((side, shape[0], shape[2]) for side, shape in zip(sides, filters, strict=True)),
+            hidden=tuple(state[f"fusions.{level}.mix.weight"].shape[0] for level in range(3)),  # type: ignore[arg-type]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
@@ -70,18 +93,16 @@ class Photographs:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What references give.
+    """What references give, and how it was found.
 
     Attributes:
-        transfer: {32, 64, 128: (N,C+1,r,r) features, the gate in the last channel; S: (N,3,S,S) warped pictures}.
-        style: (N,16,style).
+        reference: what is fused; its latent has a side of 32 px, its features have 32, 64 and 128.
         shares: (N,R,32,32), sum over R is 1: which photograph gives how much; the gate is not in it.
         matches: flow and descriptors.
         echoes: {side: (N,3,side,side)} the references' colours sent the way their textures went; empty unless asked.
     """
 
-    transfer: dict[int, Tensor]
-    style: Tensor
+    reference: ReferenceFeatures
     shares: Tensor
     matches: Matches
     echoes: dict[int, Tensor]
@@ -111,13 +132,20 @@ class TransferNet(nn.Module):
         nn.init.constant_(opening.bias, 2.0)  # type: ignore[arg-type]  # open, until it learns on wrong references
         self.gate = nn.Sequential(nn.Conv2d(2 * 64 + 4, 64, 3, padding=1), nn.ReLU(), opening)
         self.styles = StyleCodes(c.latent, c.identity, c.style)
-        found = (2 * coarse + coarse + c.words, 2 * middle + c.words, 2 * fine + 48)
+        found = (2 * coarse + c.latent + c.words, 2 * middle + c.words, 2 * fine + 48)
         self.fusions = nn.ModuleList(
             Fusion(w, f, h, c.style) for w, f, h in zip((coarse, middle, fine), found, c.hidden, strict=True)
         )
         self.bands = nn.Conv2d(fine + 2 * fine + 48, BANDS, 3, padding=1)
         nn.init.zeros_(self.bands.weight)
         nn.init.constant_(self.bands.bias, -2.0)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> TransferNet:
+        """The network of a checkpoint."""
+        net = cls(TransferConfig.from_state(state))
+        net.load_state_dict(state)
+        return net
 
     def find(
         self,
@@ -193,35 +221,33 @@ class TransferNet(nn.Module):
         identity = F.normalize((photographs.identity * photographs.weights[..., None]).sum(1), dim=-1)
         gate = strength * gate if sure is None else strength * sure[:, None, None, None].to(gate) * gate
 
-        coarse = [merged(features[2]), merged(latent), given[32] + doubled(given[16]), words[32]]
-        transfer = {32: coarse, 64: [merged(features[1]), given[64], words[64]], 128: [merged(features[0]), given[128]]}
-        together = {side: torch.cat([*parts, resized(gate, side).to(like)], 1) for side, parts in transfer.items()}
-        style = self.styles(content, remembered, identity.to(like))
-        return Found(together | {size: picture}, style, shares[:, :, 0], matches, echoes)
+        given[32] = given[32] + doubled(given.pop(16))
+        reference = ReferenceFeatures(
+            {side: merged(x) for side, x in zip((128, 64, 32), features, strict=True)},
+            merged(latent),
+            given,
+            words,
+            {side: resized(gate, side).to(like) for side in given},
+            picture,
+            self.styles(content, remembered, identity.to(like)),
+        )
+        return Found(reference, shares[:, :, 0], matches, echoes)
 
-    def fuse(self, level: int, x: Tensor, transfer: Mapping[int, Tensor], style: Tensor) -> Tensor:
+    def fuse(self, level: int, x: Tensor, reference: ReferenceFeatures) -> Tensor:
         """The decoder's features (N,C,r,r) at 32, 64 or 128 px (level 0, 1, 2) with what was found."""
-        found = transfer[x.shape[-1]].to(x)
-        return self.fusions[level](x, self._at(x, found, transfer), found[:, -1:], style.to(x))
+        gate = reference.gates[x.shape[-1]].to(x)
+        return self.fusions[level](x, _together(x, reference), gate, reference.style.to(x))
 
-    def blend(self, y: Tensor, x: Tensor, transfer: Mapping[int, Tensor]) -> Tensor:
+    def blend(self, y: Tensor, x: Tensor, reference: ReferenceFeatures) -> Tensor:
         """The picture y (N,3,S,S) in [0,1], decoded from features x at 128 px, with the references' finest bands."""
-        found = transfer[x.shape[-1]].to(x)
-        alpha = torch.sigmoid(self.bands(torch.cat([x, self._at(x, found, transfer)], 1)).float())
-        alpha = alpha * found[:, -1:]
-        here, there = bands(y), bands(transfer[y.shape[-1]].to(y))
+        alpha = torch.sigmoid(self.bands(torch.cat([x, _together(x, reference)], 1)).float())
+        alpha = alpha * reference.gates[x.shape[-1]].to(x)
+        here, there = bands(y), bands(reference.pictures.to(y))
         move = y.new_zeros(())
         for b in reversed(range(BANDS)):  # coarse to fine
             part = resized(alpha[:, b : b + 1], here[b].shape[-1]) * (there[b] - here[b])
             move = part if move.ndim == 0 else doubled(move) + part
         return y + move
-
-    def _at(self, x: Tensor, found: Tensor, transfer: Mapping[int, Tensor]) -> Tensor:
-        """What was found, without its gate; at the finest scale with the warped pictures, 4x4 pixels to a place."""
-        pictures = transfer[max(transfer)]
-        if 4 * x.shape[-1] < pictures.shape[-1]:
-            return found[:, :-1]
-        return torch.cat([found[:, :-1], F.pixel_unshuffle((pictures * 2 - 1).to(x), 4)], 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,17 +256,30 @@ class TransferGuide:
 
     Attributes:
         network: fuses.
-        transfer, style: see :class:`Found`.
+        reference: see :class:`Found`.
     """
 
     network: TransferNet
-    transfer: Mapping[int, Tensor]
-    style: Tensor
+    reference: ReferenceFeatures
 
     def fuse(self, level: int, x: Tensor) -> Tensor:
         """See :meth:`TransferNet.fuse`."""
-        return self.network.fuse(level, x, self.transfer, self.style)
+        return self.network.fuse(level, x, self.reference)
 
     def blend(self, y: Tensor, x: Tensor) -> Tensor:
         """See :meth:`TransferNet.blend`."""
-        return self.network.blend(y, x, self.transfer)
+        return self.network.blend(y, x, self.reference)
+
+
+def _together(x: Tensor, reference: ReferenceFeatures) -> Tensor:
+    """All that references give at the side of x, without gates; at the finest with the pictures, 4x4 pixels a place."""
+    side = x.shape[-1]
+    parts = [reference.warped[side]]
+    if side == reference.latent.shape[-1]:
+        parts.append(reference.latent)
+    parts.append(reference.textures[side])
+    if side in reference.words:
+        parts.append(reference.words[side])
+    if 4 * side == reference.pictures.shape[-1]:
+        parts.append(F.pixel_unshuffle((reference.pictures * 2 - 1).to(x), 4))
+    return torch.cat([part.to(x) for part in parts], 1)

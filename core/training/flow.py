@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..models.correspondence import Matches, warp
 from ..models.fusion import match_colours
 from ..models.restorer import ResemblanceNet
-from ..models.transfer import Photographs, TransferNet
+from ..models.transfer import Photographs, TransferConfig, TransferNet
 from ..restorers import BUILTIN, load_restorer
 from .data import prefetch
 from .loop import Stage, arguments, start
@@ -90,7 +90,8 @@ def main() -> None:
     options = parser.parse_args()
     start(options)
     net = frozen_restorer(options.device, options.weights)
-    transfer = TransferNet().to(options.device).to(memory_format=torch.channels_last)
+    transfer = TransferNet(TransferConfig(net.config.widths, net.config.latent))
+    transfer.to(options.device).to(memory_format=torch.channels_last)
     stage = Stage("flow", nn.ModuleDict({"correspondence": transfer.correspondence}), options)
     pool = PairPool(options.work)
 

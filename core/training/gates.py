@@ -16,7 +16,7 @@ from ..identity import WEIGHTS
 from ..measure import WEIGHTS as DAMAGE
 from ..measure import damage_network
 from ..models.restorer import ResemblanceNet, RestorerConfig
-from ..models.transfer import TransferNet
+from ..models.transfer import TransferConfig, TransferNet
 from ..restorers import BUILTIN, PRIOR, TRANSFER, attach_prior, attach_transfer, load_restorer
 from ..token_restorer import TokenRestorer
 from .codes import code_losses, load_tokenizer, nearest_error
@@ -168,7 +168,8 @@ def flow(bench: Bench) -> list[Check]:
     """Seen through the flow, a reference's landmarks and colours are nearer to the truth's than as it is."""
     faces, names = held_out(bench.work, HALF)
     faces, names = faces[: bench.limit], names[: bench.limit]
-    net, transfer = frozen_restorer("cpu", bench.weights), TransferNet().eval()
+    net = frozen_restorer("cpu", bench.weights)
+    transfer = TransferNet(TransferConfig(net.config.widths, net.config.latent)).eval()
     transfer.correspondence.load_state_dict(
         {k.removeprefix("correspondence."): v for k, v in read_average(bench.work / "flow.pt").items()}
     )
@@ -227,9 +228,8 @@ def prior(bench: Bench) -> list[Check]:
 def _with_checkpoint(bench: Bench) -> TokenRestorer:
     """The restorer with the transfer network in training."""
     restorer = bench.restorer()
-    transfer = TransferNet().eval().requires_grad_(False)
-    transfer.load_state_dict(read_average(bench.work / "references.pt"))
-    restorer.network.transfer = transfer
+    transfer = TransferNet.from_state(read_average(bench.work / "references.pt"))
+    restorer.network.transfer = transfer.eval().requires_grad_(False)
     return restorer
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..checkpoints import read
 from ..identity import WEIGHTS, BuiltinEmbedder
-from ..models.prior import given_at
+from ..models.prior import given_by
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
 from ..restorers import TRANSFER
@@ -86,7 +86,7 @@ def samples_of(
     found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, sure)
     clean, _ = tokenizer.encode(batch.clean)
     codes = net.predict(content).argmax(-1).unflatten(1, (1, SIDE, SIDE))
-    numbers = torch.cat([content, clean, given_at(found.transfer[SIDE], content)], 1).bfloat16().view(torch.int16)
+    numbers = torch.cat([content, clean, given_by(found.reference, content)], 1).bfloat16().view(torch.int16)
     return torch.cat([numbers, codes.to(torch.int16)], 1).cpu().numpy()
 
 
@@ -99,8 +99,7 @@ def main() -> None:
     start(options)
     net = frozen_restorer(options.device, options.weights)
     tokenizer = load_tokenizer(options.work, options.device).net
-    transfer = TransferNet().eval().requires_grad_(False)
-    transfer.load_state_dict(read(options.weights / TRANSFER.name))
+    transfer = TransferNet.from_state(read(options.weights / TRANSFER.name)).eval().requires_grad_(False)
     transfer.to(options.device).to(memory_format=torch.channels_last)
     embedder = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device)
     pool = PairPool(options.work)

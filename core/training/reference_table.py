@@ -60,11 +60,12 @@ log = logging.getLogger(__name__)
 DOZEN = 12
 SOMEONE = "someone"  # whom all references show
 MOUTH = slice(52, 72)  # of the 106 landmarks
-# Where in what was found the parts lie that can be left out: {side: channels}, see TransferNet.find.
+# What can be left out of what references give, and where it is in :class:`..records.ReferenceFeatures`.
 PARTS = {
-    "features": {32: slice(0, 256), 64: slice(0, 64), 128: slice(0, 32)},
-    "textures": {32: slice(256, 384), 64: slice(64, 128), 128: slice(32, 64)},
-    "code words": {32: slice(384, 416), 64: slice(128, 160)},
+    "features": ("warped", "latent"),
+    "textures": ("textures",),
+    "code words": ("words",),
+    "styles": ("style",),
 }
 ROWS = ("none", "right", "stranger", "lookalike", "two right, one wrong")
 
@@ -112,14 +113,11 @@ class ReferenceTable:
 
     def _ablated(self, tokens: FaceTokens) -> FaceTokens:
         """The tokens with a part of what was found set to 0."""
-        if self.without is None or tokens.transfer is None or tokens.style is None:
+        if self.without is None or tokens.reference is None:
             return tokens
-        if self.without == "styles":
-            return replace(tokens, style=torch.zeros_like(tokens.style))
-        transfer = {side: x.clone() for side, x in tokens.transfer.items()}
-        for side, channels in PARTS[self.without].items():
-            transfer[side][:, channels] = 0
-        return replace(tokens, transfer=transfer)
+        nothing = tokens.reference.each(torch.zeros_like)
+        left_out = {name: getattr(nothing, name) for name in PARTS[self.without]}
+        return replace(tokens, reference=replace(tokens.reference, **left_out))
 
     def mouths(self, faces: Tensor, truth: Tensor) -> list[float]:
         """Mean distance of the mouth's landmarks [px]."""
@@ -203,7 +201,7 @@ def main() -> None:
     )
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--people", choices=("london", "generated"), default="london")
-    parser.add_argument("--without", choices=(*PARTS, "styles"), help="an ablation: what was found, but this")
+    parser.add_argument("--without", choices=PARTS, help="an ablation: what was found, but this")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
@@ -211,9 +209,8 @@ def main() -> None:
     restorer = load_restorer(None, dtype=torch.float32)
     assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet)
     if args.checkpoint:
-        transfer = TransferNet().eval().requires_grad_(False)
-        transfer.load_state_dict(read_average(args.checkpoint))
-        restorer.network.transfer = transfer
+        transfer = TransferNet.from_state(read_average(args.checkpoint))
+        restorer.network.transfer = transfer.eval().requires_grad_(False)
     faces, names = (people if args.people == "london" else held_out)(args.work, args.half)
     faces, names = faces[: args.limit], names[: args.limit]
     table, pictures = ReferenceTable(restorer, args.assets, not args.trust, args.without)(

@@ -28,7 +28,7 @@ from ..evidence import amount, chance
 from ..identity import WEIGHTS, BuiltinEmbedder
 from ..measure import measure_quality
 from ..models.restorer import ResemblanceNet
-from ..models.transfer import Found, TransferGuide, TransferNet
+from ..models.transfer import Found, TransferConfig, TransferGuide, TransferNet
 from ..restorers import BUILTIN, load_restorer
 from .data import prefetch
 from .device_data import DevicePeople, in_turn, load_drawing
@@ -58,7 +58,7 @@ def guided(
     seen = photographs(net, batch.references, identity)
     sure = surely(embedder, batch.damaged, identity) if doubt else None
     found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, sure, echo=True)
-    return net.decode(content, quality, skips, guide=TransferGuide(transfer, found.transfer, found.style)), found
+    return net.decode(content, quality, skips, guide=TransferGuide(transfer, found.reference)), found
 
 
 def surely(embedder: BuiltinEmbedder, faces: Tensor, references: Tensor) -> Tensor:
@@ -113,11 +113,11 @@ class GuidedLoss:
         numbers = {"pixel": pixel, "lpips": perceived, "identity": identity, "places": places, "echo": echo}
         if self.wrong:
             right = batch.right.float().mean(1)
-            gate = found.transfer[32][:, -1:].float()
+            gate = found.reference.gates[32].float()
             closing = ((1 - right) * gate.mean((1, 2, 3))).mean()
             value = value + GATE * closing
             numbers |= {"gate_wrong": closing / (1 - right).mean().clamp_min(0.1)}
-        numbers["gate"] = found.transfer[32][:, -1].float().mean()
+        numbers["gate"] = found.reference.gates[32].float().mean()
         return value, {key: float(number.detach()) for key, number in numbers.items()}, y, clean
 
 
@@ -129,7 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     start(options)
     net = frozen_restorer(options.device, options.weights)
-    transfer = TransferNet()
+    transfer = TransferNet(TransferConfig(net.config.widths, net.config.latent))
     flow = read_average(options.work / "flow.pt")
     transfer.correspondence.load_state_dict({k.removeprefix("correspondence."): v for k, v in flow.items()})
     stage = Stage("references", transfer.to(options.device).to(memory_format=torch.channels_last), options)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from ..checkpoints import about
 from ..identity import WEIGHTS, BuiltinEmbedder
-from ..models.transfer import TransferNet
+from ..models.transfer import TransferConfig, TransferNet
 from .data import to_tensor
 from .photographs import read_portraits
 from .references import export
@@ -75,7 +76,7 @@ def main() -> None:
     left = {s: unexplained(new[out], wanted[out], *ridge(new[~out], wanted[~out], s)) for s in RIDGES}
     log.info("unexplained on photographs held out: %s", {s: round(share, 3) for s, share in left.items()})
     weight, bias = ridge(new, wanted, min(left, key=lambda s: left[s]))
-    net = TransferNet().eval()
+    net = TransferNet(replace(TransferConfig.from_state(state), identity=new.shape[1])).eval()
     kept = {name: tensor for name, tensor in state.items() if name in net.state_dict()}
     net.load_state_dict(kept | {f"{LAYER}.weight": weight.float(), f"{LAYER}.bias": bias.float()})
     export(net, args.export, about(args.transfer)["restorer"], args.weights)
