@@ -14,16 +14,10 @@ from .matching import check_names, check_threshold, likeness
 from .records import Crops, References
 from .references import Refusal, check_embedder
 from .refining import RefinedFace, Refinement, refine_faces
+from .stages import Given, Mix, draw_faces
 from .token_restorer import TokenRestorer
-from .tokens import encode_tokens, invention_map, restore_tokens
-from .transfer import (
-    Transferred,
-    attribution_map,
-    check_strength,
-    photographs_for,
-    shares_taken,
-    transfer_texture,
-)
+from .tokens import invention_map
+from .transfer import Transferred, attribution_map, check_strength, shares_taken
 
 Progress = Callable[[], None]
 
@@ -125,22 +119,22 @@ def restore_guided(
     Raises:
         ValueError: as :func:`.transfer.transfer_texture`, :func:`.refining.refine_faces`.
     """
-    blind = tokens = restore_tokens(encode_tokens(crops, restorer, progress=progress), fidelity)
-    outcome: list[RefinedFace | None] = [None] * len(crops)
-    if refinement and refinement.settled(restorer).steps:
-        photographs = photographs_for(blind, guidance.references, people)
-        tokens, outcome = refine_faces(blind, refinement, photographs, reader, progress)
-        if guidance.proof and any(photographs):
-            blind, _ = refine_faces(blind, refinement, None, reader, progress)
-    transferred = transfer_texture(tokens, guidance.references, guidance.strength, people, progress)
-    restored = restorer.decode(transferred.tokens, progress)
+    given = Given(guidance.references, people, guidance.strength)
+    mix = Mix(fidelity)
+    drawn = draw_faces(crops, restorer, mix, refinement, given, reader, progress)
+    transferred, refined = drawn.transferred, drawn.refined
+    if transferred is None:
+        return [Guided(None, (), None, how) for how in refined]
     proofs: list[Proof | None] = [None] * len(crops)
     if guidance.proof and any(transferred.people):
-        amount = restored.new_tensor(strengths or [1.0] * len(crops))[:, None, None, None]
+        blind = drawn.encoded
+        if refinement and refinement.settled(restorer).steps:
+            blind, _ = refine_faces(blind, refinement, None, reader, progress)
+        amount = drawn.faces.new_tensor(strengths or [1.0] * len(crops))[:, None, None, None]
         before = template_view(crops)
         without = torch.lerp(before, restorer.decode(blind, progress), amount)
-        proofs = _proofs(transferred, (before, without, torch.lerp(before, restored, amount)), guidance)
-    rows = zip(restored, transferred.people, transferred.unused, proofs, outcome, strict=True)
+        proofs = _proofs(transferred, (before, without, torch.lerp(before, drawn.faces, amount)), guidance)
+    rows = zip(drawn.faces, transferred.people, transferred.unused, proofs, refined, strict=True)
     return [Guided(face if person else None, unused, proof, how) for face, person, unused, proof, how in rows]
 
 

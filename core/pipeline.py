@@ -19,10 +19,10 @@ from .measure import measure_quality
 from .paste import paste_faces
 from .records import Crops, Face
 from .references import Refusal, check_restorer
-from .refining import RefinedFace, Refinement, refine_faces
+from .refining import RefinedFace, Refinement
 from .restorers import Restorer
+from .stages import Mix, draw_faces
 from .token_restorer import TokenRestorer
-from .tokens import encode_tokens, restore_tokens
 
 log = logging.getLogger(__name__)
 
@@ -273,10 +273,9 @@ def _restore_all(
     if refinement.steps and isinstance(restorer, TokenRestorer):
         for start in range(0, len(blind), BATCH):
             part = blind[start : start + BATCH]
-            tokens = restore_tokens(encode_tokens(pick_crops(crops, part), restorer, progress=progress), fidelity)
-            tokens, outcome = refine_faces(tokens, refinement, None, reader, progress)
-            result[part] = _checked(restorer.decode(tokens, progress), faces[part], restorer.name)
-            for n, refined in zip(part, outcome, strict=True):
+            drawn = draw_faces(pick_crops(crops, part), restorer, Mix(fidelity), refinement, None, reader, progress)
+            result[part] = _checked(drawn.faces, faces[part], restorer.name)
+            for n, refined in zip(part, drawn.refined, strict=True):
                 reports[n] = replace(reports[n], refined=refined)
     elif blind:
         result[blind] = _restore(faces[blind] if len(blind) < len(faces) else faces, restorer, fidelity, progress)

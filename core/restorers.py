@@ -325,9 +325,11 @@ def load_restorer(
         ) from error
 
 
-def builtin_restorer(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Restorer:
+def builtin_restorer(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> TokenRestorer:
     """The restorer that ships with the project."""
-    return load_restorer(None, device, dtype)
+    restorer = load_restorer(None, device, dtype)
+    assert isinstance(restorer, TokenRestorer), "its weights have a codebook"
+    return restorer
 
 
 def faster_dtype(device: torch.device) -> torch.dtype:

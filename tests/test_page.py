@@ -68,17 +68,17 @@ def made_by(session, face, settings):
 
 def test_a_slider_computes_only_what_it_changes(session):
     take(session, [MAN])
-    assert made_by(session, 0, Settings()) == ["encode", "draw"]
+    assert made_by(session, 0, Settings()) == ["encode", "decode"]
     assert made_by(session, 0, Settings()) == []
-    assert made_by(session, 0, Settings(content=0.5)) == ["draw"]
-    assert made_by(session, 0, Settings(content=0.5, quality=0.5)) == ["draw"]
+    assert made_by(session, 0, Settings(content=0.5)) == ["decode"]
+    assert made_by(session, 0, Settings(content=0.5, quality=0.5)) == ["decode"]
     take(session, [MAN], references("man", 1, 2))
     made_by(session, 0, Settings())
-    assert made_by(session, 0, Settings(strength=0.5)) == ["transfer", "draw"]
-    assert made_by(session, 0, Settings(strength=0.5, content=0)) == ["draw"]
+    assert made_by(session, 0, Settings(strength=0.5)) == ["transfer", "decode"]
+    assert made_by(session, 0, Settings(strength=0.5, content=0)) == ["decode"]
     if session.studio.refines:
-        assert made_by(session, 0, Settings(steps=1)) == ["refine", "transfer", "draw"]
-        assert made_by(session, 0, Settings(steps=1, strength=0)) == ["transfer", "draw"]
+        assert made_by(session, 0, Settings(steps=1)) == ["refine", "transfer", "decode"]
+        assert made_by(session, 0, Settings(steps=1, strength=0)) == ["transfer", "decode"]
 
 
 def test_references_that_were_read_are_not_read_again(session, monkeypatch):

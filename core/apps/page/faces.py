@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ...matching import Match, likeness
-from ...records import Crops, FaceTokens, References
+from ...records import Crops, References
 from ...references import Refusal
-from ...refining import Refinement, refine_faces
-from ...tokens import encode_tokens, invention_map, restore_tokens
-from ...transfer import Transferred, attribution_map, photographs_for, shares_taken, transfer_texture
+from ...refining import Refinement
+from ...stages import Given, Mix, draw_faces
+from ...tokens import invention_map
+from ...transfer import attribution_map, shares_taken
 from .graph import Settings
 from .people import Studio, labelled_crops
 
@@ -37,7 +38,7 @@ class Kept:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnFace:
     """A restored face and what is known of it.
 
     Attributes:
@@ -68,11 +69,10 @@ def draw(
     match: Match | None,
     studio: Studio,
     progress: Progress | None = None,
-) -> Drawn:
+) -> DrawnFace:
     """Draw one face, from the first stage that differs from last time.
 
-    Encoding depends on the face alone, refinement and transfer on its person's photographs, drawing on the two weights;
-    the steps and their order are those of :func:`...guidance.restore_guided`.
+    The stages are those of :func:`...stages.draw_faces`.
 
     Args:
         kept: of this face.
@@ -85,45 +85,32 @@ def draw(
     """
     name = match.person if match else None
     person = next((p for p in references.people if p.name == name), None) if references and name else None
-    whom = (person.name, person.sources, match.chance) if person and match else None
     labelled = labelled_crops(crop, [match])
-    encoded: FaceTokens = kept.get("encode", None, lambda: encode_tokens(crop, studio.restorer, progress=progress))
-    encoded = replace(encoded, crops=labelled)
-
-    def refine() -> FaceTokens:
-        photographs = photographs_for(encoded, references, [name]) if person and references else None
-        refinement = Refinement(settings.steps)
-        return refine_faces(encoded, refinement, photographs, studio.embedder, progress)[0]
-
-    def transfer() -> Transferred:
-        assert references is not None
-        return transfer_texture(refined, references, settings.strength, progress=progress)
-
-    tokens = refined = encoded
-    if settings.steps:
-        tokens = refined = kept.get("refine", (whom, settings.steps), refine)
-    given: Transferred | None = None
-    if person:
-        given = kept.get("transfer", (whom, settings.steps, settings.strength), transfer)
-        tokens = given.tokens
-    tokens = restore_tokens(tokens, settings.content, settings.quality)
-    picture = kept.get(
-        "draw",
-        (whom, settings),
-        lambda: studio.restorer.decode(tokens, progress).clamp(0, 1),  # type: ignore[attr-defined]
+    given = Given(references, [name], settings.strength) if references and person else None
+    drawn = draw_faces(
+        labelled,
+        studio.restorer,
+        Mix(settings.content, settings.quality),
+        Refinement(settings.steps),
+        given,
+        studio.embedder,
+        progress,
+        kept.get,
     )
+    picture = drawn.faces
     grey = bool((crop.pixels == crop.pixels[:, :1]).all())
     after = picture.mean(1, keepdim=True).expand_as(picture) if grey else picture
-    invention = invention_map(tokens)[0]
+    invention = invention_map(drawn.tokens)[0]
     attribution: Tensor | None = None
     taken: tuple[tuple[str, float], ...] = ()
     unused: tuple[Refusal, ...] = ()
     alike: tuple[float, float] | None = None
-    if given and references and person:
-        shown = replace(given, tokens=replace(given.tokens, crops=replace(labelled, pixels=after)))
-        attribution, taken, unused = attribution_map(shown)[0], shares_taken(given)[0], given.unused[0]
+    if drawn.transferred and references and person:
+        found = drawn.transferred
+        shown = replace(found, tokens=replace(found.tokens, crops=replace(labelled, pixels=after)))
+        attribution, taken, unused = attribution_map(shown)[0], shares_taken(found)[0], found.unused[0]
         scores = likeness(studio.embedder.embed(torch.cat([crop.pixels, after])), references)
         column = [p.name for p in references.people].index(person.name)
         alike = float(scores[0, column]), float(scores[1, column])
     invented = float((invention * crop.masks[0]).sum() / crop.masks[0].sum().clamp_min(1e-6))
-    return Drawn(crop.pixels[0], after[0], invention, invented, attribution, taken, unused, alike)
+    return DrawnFace(crop.pixels[0], after[0], invention, invented, attribution, taken, unused, alike)

@@ -98,7 +98,7 @@ class Layout:
             self.belongs = gr.Dropdown(label="shows the person of", elem_id="belongs")
 
     def _lay_result(self) -> None:
-        own = getattr(self.studio.restorer, "default_content", 1.0)
+        own = self.studio.restorer.default_content
         gr.HTML("<h2>3. The restored face</h2>", padding=False)
         self.empty = gr.HTML(words.EMPTY, padding=False)
         with gr.Column(visible=False, elem_id="work") as self.work:

@@ -22,7 +22,7 @@ from ...matching import ENOUGH, Match, labelled, match_faces, mean_identity
 from ...measure import measure_quality
 from ...records import Crops, FaceQuality, Person, References
 from ...references import ReferencePhoto, encode_references
-from ...restorers import Restorer
+from ...token_restorer import TokenRestorer
 
 Progress = Callable[[], None]
 NOBODY = -1  # in place of a face's number: the photograph is of nobody here
@@ -43,7 +43,7 @@ class Studio:
         refines: whether the restorer has a prior.
     """
 
-    restorer: Restorer
+    restorer: TokenRestorer
     embedder: Embedder
     detect: Detect
     detect_all: Detect

@@ -16,7 +16,7 @@ import torch
 from ...detect import detect_faces, load_detector
 from ...geometry import TEMPLATE_SIZE
 from ...identity import load_embedder
-from ...restorers import load_restorer
+from ...restorers import builtin_restorer
 from ..console import FAILURES, one_line, say
 from ..files import UsageError
 from .limits import FACES, MEGABYTES, VISITORS, WAITING
@@ -52,7 +52,7 @@ def open_studio(args: argparse.Namespace) -> Studio:
     Raises:
         ValueError, OSError: as those who load them.
     """
-    restorer = load_restorer(device=args.device)
+    restorer = builtin_restorer(args.device)
     detector = load_detector(args.detector, args.models_dir, args.device)
     embedder = load_embedder("built-in", args.device)
     # What a network does for the first time takes a second or two longer; no visitor is to wait for that.

@@ -21,7 +21,7 @@ from ...pipeline import strength_for
 from ...records import Crops, Face, References
 from ...select import measure_faces
 from ..console import FAILURES
-from .faces import Drawn, Kept, draw
+from .faces import DrawnFace, Kept, draw
 from .graph import Settings, workflow
 from .limits import FACES, PHOTOS, REFERENCES, Run, check_number, check_size
 from .people import Matched, Reference, Studio, encode_group, look_at, match
@@ -200,7 +200,7 @@ class Session:
 
     def drawn(
         self, face: int, settings: Settings, opened: Opened | None = None, progress: Progress | None = None
-    ) -> Drawn:
+    ) -> DrawnFace:
         """One face as the settings have it; only what they change is computed."""
         opened = opened or self.opened
         assert opened is not None

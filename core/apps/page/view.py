@@ -10,7 +10,7 @@ import gradio as gr
 from torch import Tensor
 
 from . import pictures, words
-from .faces import Drawn
+from .faces import DrawnFace
 from .graph import Settings
 from .layout import BEFORE, COMPARE, INVENTED, ONE, SUFFIXES, TAKEN, VIEWS, Layout
 from .limits import KEPT, Run, Stopped
@@ -241,7 +241,7 @@ class Page(Layout):
             yield known | self._picture(session.whole(settings, face), view, drawn)
         yield known | self._picture(session.whole(settings), view, drawn)
 
-    def _picture(self, pair: tuple[Tensor, Tensor], view: str, drawn: Drawn) -> Updates:
+    def _picture(self, pair: tuple[Tensor, Tensor], view: str, drawn: DrawnFace) -> Updates:
         before, after = map(pictures.array, pair)
         if view == COMPARE:
             return {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...pipeline import SHARP
 from ...preview import COLOURS
-from .faces import Drawn
+from .faces import DrawnFace
 from .people import Matched, Reference, Verdict
 from .pictures import thumbnail
 from .session import Opened
@@ -72,7 +72,7 @@ def verdicts(rows: Sequence[Verdict], references: Sequence[Reference]) -> str:
     return f'<ul class="verdicts">{"".join(items)}</ul>'
 
 
-def identity(drawn: Drawn, face: int, matched: Matched) -> str:
+def identity(drawn: DrawnFace, face: int, matched: Matched) -> str:
     """How true the face is, as far as anybody can tell, and what was made of what."""
     lines, found = [], matched.matches[face]
     if drawn.likeness:
@@ -103,7 +103,7 @@ def identity(drawn: Drawn, face: int, matched: Matched) -> str:
     return "".join(f"<p>{line}</p>" for line in lines)
 
 
-def legend(drawn: Drawn, view: str) -> str:
+def legend(drawn: DrawnFace, view: str) -> str:
     """What the colours of an overlay mean."""
     if view == "Invented":
         return '<p class="legend"><span style="background:#e69f00"></span>invented: the stronger, the less to trust</p>'

@@ -1,0 +1,144 @@
+"""The way of crops through a restorer with a codebook: encode, refine, take texture, mix, decode.
+
+All who restore crops go this way: the pipeline and its nodes, and the page, which keeps what a slider does not touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from .identity import Embedder
+from .records import Crops, FaceTokens, References
+from .refining import RefinedFace, Refinement, refine_faces
+from .token_restorer import TokenRestorer
+from .tokens import encode_tokens, restore_tokens
+from .transfer import Transferred, photographs_for, transfer_texture
+
+Progress = Callable[[], None]
+
+
+class Keep(Protocol):
+    """Makes what a stage makes, or gives what is kept of it."""
+
+    def __call__(self, stage: str, made_from: Hashable, make: Callable[[], Any]) -> Any:
+        """The result of a stage, from `make` unless it is kept from the same crops and the same `made_from`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """N faces that went all the way.
+
+    Attributes:
+        faces: (N,3,512,512) float32 in [0,1].
+        tokens: what they were decoded from.
+        encoded: as they were encoded, with the weights of the mix.
+        transferred: what references gave; None where there were none.
+        refined: what refinement did to each; None without one.
+    """
+
+    faces: Tensor
+    tokens: FaceTokens
+    encoded: FaceTokens
+    transferred: Transferred | None
+    refined: Sequence[RefinedFace | None]
+
+
+def make_always(stage: str, made_from: Hashable, make: Callable[[], Any]) -> Any:
+    """A :class:`Keep` that keeps nothing."""
+    return make()
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How content and quality are mixed (:func:`.tokens.restore_tokens`); a content of None is the restorer's own."""
+
+    content: float | None = None
+    quality: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Whose photographs N faces are given.
+
+    Attributes:
+        references: encoded by the restorer that is to use them.
+        people: of each face the person's name; None for nobody.
+        strength: see :func:`.transfer.transfer_texture`.
+    """
+
+    references: References
+    people: Sequence[str | None]
+    strength: float = 1.0
+
+
+def draw_faces(
+    crops: Crops,
+    restorer: TokenRestorer,
+    mix: Mix | None = None,
+    refinement: Refinement | None = None,
+    given: Given | None = None,
+    reader: Embedder | None = None,
+    progress: Progress | None = None,
+    keep: Keep = make_always,
+) -> Drawn:
+    """Draw faces from their crops.
+
+    Args:
+        crops: the faces; all go through the network together.
+        restorer: what restores them.
+        mix: None is the restorer's own.
+        refinement: None is none.
+        given: None where no references are read.
+        reader: the built-in embedder, where it is at hand; read from disk where refinement needs it.
+        progress: see :class:`.restorers.Restorer`.
+        keep: for callers that draw the same crops again and again; stages are called ``"encode"``, ``"refine"``,
+            ``"transfer"`` and ``"decode"``.
+
+    Raises:
+        ValueError: as the stages, :func:`.refining.refine_faces` among them.
+    """
+    mix = mix or Mix()
+    refinement = (refinement or Refinement(0)).settled(restorer)
+    given = given if given and any(given.people) else None
+
+    def mixed(tokens: FaceTokens) -> FaceTokens:
+        return restore_tokens(tokens, mix.content, mix.quality)
+
+    encoded = keep("encode", None, lambda: encode_tokens(crops, restorer, progress=progress))
+    encoded = tokens = mixed(replace(encoded, crops=crops))
+    made_from: tuple[Hashable, ...] = (_whom(crops, given), refinement)
+    refined: Sequence[RefinedFace | None] = [None] * len(crops)
+    if refinement.steps:
+
+        def refine() -> tuple[FaceTokens, list[RefinedFace | None]]:
+            photographs = photographs_for(encoded, given.references, given.people) if given else None
+            return refine_faces(encoded, refinement, photographs, reader, progress)
+
+        tokens, refined = keep("refine", made_from, refine)
+    transferred = None
+    if given:
+        before = tokens
+
+        def transfer() -> Transferred:
+            return transfer_texture(before, given.references, given.strength, given.people, progress)
+
+        made_from += (given.strength,)
+        transferred = keep("transfer", made_from, transfer)
+        tokens = transferred.tokens
+    tokens = mixed(tokens)
+    faces = keep("decode", (made_from, mix), lambda: restorer.decode(tokens, progress))
+    return Drawn(faces, tokens, encoded, transferred, refined)
+
+
+def _whom(crops: Crops, given: Given | None) -> Hashable:
+    """What is read of references depends on: of each face the person, their photographs, and how sure it is."""
+    if not given:
+        return None
+    photographs = {person.name: person.sources for person in given.references.people}
+    rows = zip(given.people, crops.faces, strict=True)
+    return tuple((name, photographs.get(name or ""), face.sure) for name, face in rows)
