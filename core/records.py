@@ -217,6 +217,7 @@ class Person:
         weights: how much each photograph counts, above 0; less where it is doubtful that it shows the person.
         sources: what each photograph is called in reports.
         given: the weights as they were given, before any doubt; empty is the same.
+        qualities: what was measured on each photograph when it was encoded; empty where nothing was.
     """
 
     name: str
@@ -229,6 +230,7 @@ class Person:
     weights: tuple[float, ...]
     sources: tuple[str, ...]
     given: tuple[float, ...] = ()
+    qualities: tuple[FaceQuality, ...] = ()
 
     def __len__(self) -> int:
         return len(self.faces)

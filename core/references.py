@@ -13,8 +13,9 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,7 +55,7 @@ OUTSTANDING = 2.0  # how many times the area of the next face's box the largest 
 GIVEN = log_odds(0.9)
 REFUSED = 0.5  # chance below which it is not used
 DOUBTFUL = 0.8  # and below which it counts for less
-FORMAT = "resemblance references 2"
+FORMAT = "resemblance references 3"
 TENSORS = ("faces", "content", "quality", "identity", "embeddings")
 
 
@@ -203,11 +204,17 @@ def encode_references(
                 [view.source for view in own],
                 progress,
             )
-            people[name] = replace(made, given=tuple(view.weight for view in own))
+            given, qualities = tuple(view.weight for view in own), tuple(view.quality for view in own)
+            people[name] = replace(made, given=given, qualities=qualities)
     for source, reason in refused[len(onto.refused) if onto else 0 :]:
         log.warning("The reference %s is not used: %s.", source, reason)
     by = (embedder.fingerprint, reader.fingerprint)
     return References(tuple(people.values()), restorer.fingerprint, embedder.name, by, tuple(refused), tuple(doubted))
+
+
+def qualities_of(person: Person) -> Sequence[FaceQuality]:
+    """What was measured on a person's photographs; measured now where it was not."""
+    return person.qualities or measure_quality(aligned_crops(person.faces))
 
 
 def check_restorer(references: References, restorer: Restorer) -> None:
@@ -252,8 +259,15 @@ def save_references(references: References, path: Path) -> None:
         "refused": references.refused,
         "doubted": references.doubted,
         "people": [
-            {"name": p.name, "weights": p.weights, "given": p.given, "sources": p.sources, "sides": list(p.skips)}
-            for p in references.people
+            {
+                "name": person.name,
+                "weights": person.weights,
+                "given": person.given,
+                "sources": person.sources,
+                "qualities": [asdict(quality) for quality in person.qualities],
+                "sides": list(person.skips),
+            }
+            for person in references.people
         ],
     }
     write_atomically(path, save(tensors, {"references": json.dumps(about)}))
@@ -277,10 +291,9 @@ def load_references(path: Path) -> References:
             for number, person in enumerate(about["people"]):
                 tensors = {name: file.get_tensor(f"{number}.{name}") for name in TENSORS}
                 skips = {side: file.get_tensor(f"{number}.skips.{side}") for side in person["sides"]}
-                weights, sources, given = (tuple(person[key]) for key in ("weights", "sources", "given"))
-                people.append(
-                    Person(person["name"], skips=skips, weights=weights, sources=sources, given=given, **tensors)
-                )
+                lists: dict[str, Any] = {key: tuple(person[key]) for key in ("weights", "sources", "given")}
+                qualities = tuple(FaceQuality(**quality) for quality in person["qualities"])
+                people.append(Person(person["name"], skips=skips, qualities=qualities, **lists, **tensors))
     except (SafetensorError, KeyError) as error:
         raise ValueError(
             f"'{path}' holds no references ({error}); expected a file that was saved by this program."
@@ -304,8 +317,9 @@ def _views(photo: ReferencePhoto, embedder: Embedder, reader: Embedder, detect: 
 
 def _known(person: Person) -> list[View]:
     """The photographs that a person has already."""
-    crops = aligned_crops(person.faces)
-    faces = [replace(f, quality=q) for f, q in zip(crops.faces, measure_quality(crops), strict=True)]
+    faces = [
+        replace(f, quality=q) for f, q in zip(aligned_crops(person.faces).faces, qualities_of(person), strict=True)
+    ]
     given = person.given or person.weights
     rows = zip(faces, person.faces, person.identity, person.embeddings, person.sources, given, strict=True)
     return [View(*row) for row in rows]

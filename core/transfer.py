@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .borrow import borrow
-from .crop import aligned_crops, maps_into_crops, pick_crops, template_masks, template_view
+from .crop import maps_into_crops, pick_crops, template_masks, template_view
 from .evidence import amount
 from .matching import check_names
 from .measure import luma, measure_quality
 from .preview import COLOURS
 from .records import Crops, FaceQuality, FaceTokens, Person, References
-from .references import Refusal, check_restorer
+from .references import Refusal, check_restorer, qualities_of
 
 Progress = Callable[[], None]
 
@@ -172,7 +172,7 @@ def _fit(tokens: FaceTokens, references: References, people: Sequence[str | None
         raise ValueError(f"Got {len(names)} names for {len(tokens)} faces; expected one for each (None for nobody).")
     check_names([name for name in names if name is not None], references)
     by_name = {person.name: person for person in references.people if person.name in names}
-    qualities = {name: measure_quality(aligned_crops(person.faces)) for name, person in by_name.items()}
+    qualities = {name: qualities_of(person) for name, person in by_name.items()}
     fits = []
     for n, name in enumerate(names):
         if name is None:
@@ -216,5 +216,6 @@ def _subset(person: Person, rows: Sequence[int]) -> Person:
         embeddings=person.embeddings[rows],
         weights=tuple(person.weights[row] for row in rows),
         given=tuple(person.given[row] for row in rows) if person.given else (),
+        qualities=tuple(person.qualities[row] for row in rows) if person.qualities else (),
         sources=tuple(person.sources[row] for row in rows),
     )

@@ -275,6 +275,7 @@ def test_saved_and_loaded_bit_for_bit(encode, scenes, tmp_path, eve):
     assert {source for source, _ in again.doubted} == {"ä.jpg", "eve"}  # either may be the wrong one
     for old, new in zip(found.people, again.people, strict=True):
         assert (old.name, old.weights, old.sources) == (new.name, new.weights, new.sources)
+        assert (old.given, old.qualities) == (new.given, new.qualities) and len(new.qualities) == len(new)
         for name in ("faces", "content", "quality", "identity", "embeddings"):
             assert torch.equal(getattr(old, name), getattr(new, name))
         assert old.skips.keys() == new.skips.keys()
@@ -292,7 +293,7 @@ def test_files_of_before_are_told_apart(encode, scenes, tmp_path):
     about["format"] = "resemblance references 1"
     old = tmp_path / "old.safetensors"
     save_file(load_file(tmp_path / "new.safetensors"), old, {"references": json.dumps(about)})
-    with pytest.raises(ValueError, match=r"old.safetensors' holds 'resemblance references 1'; expected '.* 2'. Encode"):
+    with pytest.raises(ValueError, match=r"old.safetensors' holds 'resemblance references 1'; expected '.* 3'. Encode"):
         load_references(old)
 
 

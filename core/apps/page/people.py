@@ -13,13 +13,11 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from ...crop import aligned_crops
 from ...detect import Detect
 from ...evidence import chance
 from ...identity import Embedder
 from ...images import read_photo
 from ...matching import ENOUGH, Match, labelled, match_faces, mean_identity
-from ...measure import measure_quality
 from ...records import Crops, FaceQuality, Person, References
 from ...references import ReferencePhoto, encode_references
 from ...token_restorer import TokenRestorer
@@ -111,7 +109,7 @@ def look_at(name: str, path: Path, studio: Studio) -> Reference:
     found = encode_references([photo], studio.restorer, studio.embedder, studio.detect_all)
     if found.people:
         seen = found.people[0]
-        return Reference(name, path, seen, None, quality=measure_quality(aligned_crops(seen.faces))[0])
+        return Reference(name, path, seen, None, quality=seen.qualities[0])
     return Reference(name, path, None, found.refused[0][1], len(studio.detect_all(pixels[None])) > 1)
 
 
