@@ -110,7 +110,7 @@ class RestoredPhotos:
 def restore_photos(
     photos: Tensor,
     restorer: Restorer,
-    detect: Detect,
+    faces: Sequence[Face] | Detect,
     options: RestoreOptions | None = None,
     progress: Progress | None = None,
     in_place: bool = False,
@@ -125,7 +125,8 @@ def restore_photos(
     Args:
         photos: (B,3,H,W) float RGB in [0,1].
         restorer: what restores an aligned face.
-        detect: photographs → faces, such as :func:`.detect.detect_faces` with its options filled in.
+        faces: those of the photographs, or what finds them: photographs → faces, such as :func:`.detect.detect_faces`
+            with its options filled in.
         options: default :class:`RestoreOptions`.
         progress: called between the network's blocks, and for each face that is cropped and each photograph that is
             pasted into; what it raises stops the work.
@@ -142,8 +143,7 @@ def restore_photos(
     options = replace(options, refinement=options.refinement.settled(restorer))
     check_photos(photos)
     _check_finite(photos)
-    faces = detect(photos)
-    crops, reports = _crop(photos, faces, progress)
+    crops, reports = _crop(photos, faces(photos) if callable(faces) else faces, progress)
     measured = zip(crops.faces, measure_quality(crops), strict=True)
     crops = replace(crops, faces=tuple(replace(face, quality=quality) for face, quality in measured))
     matches = _match(crops, restorer, guidance, reader)

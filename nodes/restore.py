@@ -204,7 +204,7 @@ class RestoreFaces(io.ComfyNode):
             found = models.get_detector(detector)
             faces = find_faces(photos, found, threshold, min_size, max_faces)
             with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
-                result = restore_photos(photos, restorer, lambda _: faces, options, progress, True, guidance, reader)  # noqa: B023
+                result = restore_photos(photos, restorer, faces, options, progress, True, guidance, reader)
             part = slice(start, start + len(photos))
             pictures[part, ..., :3] = result.pixels.movedim(1, -1)
             masks[part] = result.masks[:, 0]

@@ -272,7 +272,7 @@ def test_a_sharp_face_is_left_alone_but_takes_its_person(giving, guidance, scene
     photo = scenes.photo("anna", "anna", seed=5)[None]
     photo[..., 330:] = scenes.photo("anna", seed=6, blur=8)[None, ..., 30:]  # a poorer one of the same colour
     faces = scenes.faces[scenes._key(scenes.photo("anna", "anna", seed=5))]
-    result = restore_photos(photo, giving, lambda _: faces, guidance=guidance)
+    result = restore_photos(photo, giving, faces, guidance=guidance)
     sharp, poor = result.faces
     assert "sharp" in sharp.reason and {sharp.match.person, poor.match.person} == {"anna", again}
     assert poor.guided == (poor.match.person == "anna") and not sharp.guided
