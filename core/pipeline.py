@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .crop import check_photos, crop_faces, pick_crops, template_view
 from .detect import Detect
-from .guidance import Guidance, Proof, restore_guided
+from .guidance import Guidance, Guided, Proof, restore_guided
 from .identity import Embedder
 from .matching import Match, labelled, labels_or_matches
 from .measure import measure_quality
@@ -65,30 +65,56 @@ class RestoreOptions:
 
 
 @dataclass(frozen=True)
-class FaceReport:
-    """What happened to one face.
+class LeftAlone:
+    """A face that nothing was done to, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done to a face.
 
     Attributes:
-        face: as detected, with the quality that was measured before anything was done.
-        strength: how much of the restored face was blended in; 0 where it was left alone.
-        reason: why it was left alone, or None.
+        strength: above 0 to 1, how much of the restored face was blended in.
         seconds: its share of the time the network took.
-        match: whom it shows and why, where there were references.
         guided: whether it was restored with references.
         unused: (source, reason) of its person's photographs that were passed over.
         proof: what the references did to it, where that was asked for.
         refined: what refinement did to it, where there was one.
     """
 
-    face: Face
     strength: float
-    reason: str | None
     seconds: float
+    guided: bool
+    unused: tuple[Refusal, ...]
+    proof: Proof | None
+    refined: RefinedFace | None
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What happened to one face.
+
+    Attributes:
+        face: as detected, with the quality that was measured before anything was done.
+        outcome: what was done.
+        match: whom it shows and why, where there were references.
+    """
+
+    face: Face
+    outcome: Restored | LeftAlone
     match: Match | None = None
-    guided: bool = False
-    unused: tuple[Refusal, ...] = ()
-    proof: Proof | None = None
-    refined: RefinedFace | None = None
+
+    @property
+    def restored(self) -> Restored | None:
+        """What was done; None where the face was left alone."""
+        return self.outcome if isinstance(self.outcome, Restored) else None
+
+    @property
+    def guided(self) -> bool:
+        """Whether it was restored with references."""
+        return isinstance(self.outcome, Restored) and self.outcome.guided
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +173,9 @@ def restore_photos(
     measured = zip(crops.faces, measure_quality(crops), strict=True)
     crops = replace(crops, faces=tuple(replace(face, quality=quality) for face, quality in measured))
     matches = _match(crops, restorer, guidance, reader)
-    treated, chosen = [], []
+    chosen: list[int] = []
+    labels: list[Face] = []
+    strengths: list[float] = []
     for number, (face, match) in enumerate(zip(crops.faces, matches, strict=True)):
         quality = face.quality
         assert quality, "all faces were measured"
@@ -156,18 +184,18 @@ def restore_photos(
         strength = strength_for(quality.damage) if options.strength is None else options.strength
         if quality.sharpness < options.min_sharpness:
             reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
-            reports.append(FaceReport(face, 0.0, reason, 0.0, match))
+            reports.append(FaceReport(face, LeftAlone(reason), match))
         elif strength == 0:
             reason = f"it is sharp (damage {quality.damage:.2f})" if options.strength is None else "strength is 0"
-            reports.append(FaceReport(face, 0.0, reason, 0.0, match))
+            reports.append(FaceReport(face, LeftAlone(reason), match))
         else:
-            treated.append(FaceReport(face, strength, None, 0.0, match))
             chosen.append(number)
+            labels.append(face)
+            strengths.append(strength)
     if len(chosen) < len(crops):
         crops = pick_crops(crops, chosen)
-    crops = replace(crops, faces=tuple(report.face for report in treated))
-    restored, treated = _restore_all(crops, treated, restorer, options, guidance, reader, progress)
-    strengths = [report.strength for report in treated]
+    crops = replace(crops, faces=tuple(labels))
+    restored, outcomes = _restore_all(crops, strengths, restorer, options, guidance, reader, progress)
     # A list goes through without the copies that a tensor of several photographs costs.
     pixels, masks = paste_faces(
         list(photos),
@@ -178,7 +206,8 @@ def restore_photos(
         in_place=in_place,
         progress=progress,
     )
-    reports += treated
+    treated = zip(labels, outcomes, chosen, strict=True)
+    reports += [FaceReport(face, outcome, matches[number]) for face, outcome, number in treated]
     reports.sort(key=lambda report: (report.face.image, report.face.index))
     return RestoredPhotos(_together(pixels), _together(masks), tuple(reports))
 
@@ -212,12 +241,12 @@ def restore_crops(
     strength = 1.0 if options.strength is None else options.strength
     matches = _match(crops, restorer, guidance, reader)
     faces = tuple(labelled(f, match) if match else f for f, match in zip(crops.faces, matches, strict=True))
-    reports = [FaceReport(face, strength, None, 0.0, match) for face, match in zip(faces, matches, strict=True)]
     crops = replace(crops, faces=faces)
-    restored, reports = _restore_all(crops, reports, restorer, options, guidance, reader, progress)
+    restored, outcomes = _restore_all(crops, [strength] * len(crops), restorer, options, guidance, reader, progress)
     if options.strength is not None:
         restored = torch.lerp(template_view(crops), restored, options.strength)
-    return restored, tuple(reports)
+    rows = zip(faces, outcomes, matches, strict=True)
+    return restored, tuple(FaceReport(face, outcome, match) for face, outcome, match in rows)
 
 
 def _match(
@@ -235,52 +264,55 @@ def _match(
 
 def _restore_all(
     crops: Crops,
-    reports: list[FaceReport],
+    strengths: Sequence[float],
     restorer: Restorer,
     options: RestoreOptions,
     guidance: Guidance | None,
     reader: Embedder | None,
     progress: Progress | None,
-) -> tuple[Tensor, list[FaceReport]]:
+) -> tuple[Tensor, list[Restored]]:
     """The template of each crop restored: with references the faces that name a person, as ever the others."""
     fidelity, refinement = options.fidelity, options.refinement
     started = time.perf_counter()
-    faces, reports = template_view(crops), list(reports)
+    faces = template_view(crops)
+    done = [Guided(None, (), None)] * len(crops)
     result = torch.empty_like(faces)
     blind = list(range(len(crops)))
+    given: set[int] = set()
     if guidance and guidance.strength > 0 and isinstance(restorer, TokenRestorer):
         named = [n for n in blind if crops.faces[n].person]
         for start in range(0, len(named), BATCH):
             part = named[start : start + BATCH]
-            people, strengths = [crops.faces[n].person for n in part], [reports[n].strength for n in part]
             guided = restore_guided(
                 pick_crops(crops, part),
                 restorer,
-                people,
+                [crops.faces[n].person for n in part],
                 guidance,
                 fidelity,
-                strengths,
+                [strengths[n] for n in part],
                 progress,
                 refinement,
                 reader,
             )
             for n, one in zip(part, guided, strict=True):
-                given = one.face is not None
-                reports[n] = replace(reports[n], guided=given, unused=one.unused, proof=one.proof, refined=one.refined)
+                done[n] = replace(one, face=None)
                 if one.face is not None:
                     result[n] = _checked(one.face[None], faces[n, None], restorer.name)[0]
                     blind.remove(n)
+                    given.add(n)
     if refinement.steps and isinstance(restorer, TokenRestorer):
         for start in range(0, len(blind), BATCH):
             part = blind[start : start + BATCH]
             drawn = draw_faces(pick_crops(crops, part), restorer, Mix(fidelity), refinement, None, reader, progress)
             result[part] = _checked(drawn.faces, faces[part], restorer.name)
             for n, refined in zip(part, drawn.refined, strict=True):
-                reports[n] = replace(reports[n], refined=refined)
+                done[n] = replace(done[n], refined=refined)
     elif blind:
         result[blind] = _restore(faces[blind] if len(blind) < len(faces) else faces, restorer, fidelity, progress)
     seconds = (time.perf_counter() - started) / max(1, len(crops))
-    return result, [replace(report, seconds=seconds) for report in reports]
+    return result, [
+        Restored(strengths[n], seconds, n in given, one.unused, one.proof, one.refined) for n, one in enumerate(done)
+    ]
 
 
 def _restore(faces: Tensor, restorer: Restorer, fidelity: float | None, progress: Progress | None) -> Tensor:
@@ -337,7 +369,7 @@ def _crop(photos: Tensor, faces: Sequence[Face], progress: Progress | None) -> t
             good.append(face)
         except ValueError as error:
             log.warning("%s It is left alone.", error)
-            bad.append(FaceReport(face, 0.0, str(error), 0.0))
+            bad.append(FaceReport(face, LeftAlone(str(error))))
     return crop_faces(photos, good), bad
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .guidance import Proof
 from .matching import Match
-from .pipeline import FaceReport
+from .pipeline import FaceReport, LeftAlone
 from .records import Face, References
 from .references import Refusal
 from .refining import RefinedFace
@@ -30,20 +30,21 @@ def face_record(face: Face) -> dict[str, object]:
 
 def restored_record(report: FaceReport) -> dict[str, object]:
     """A face and what happened to it."""
+    done = report.restored
     record = face_record(report.face) | {
-        "strength": round(report.strength, 3),
-        "left_alone": report.reason,
-        "seconds": round(report.seconds, 3),
+        "strength": round(done.strength, 3) if done else 0.0,
+        "left_alone": report.outcome.reason if isinstance(report.outcome, LeftAlone) else None,
+        "seconds": round(done.seconds, 3) if done else 0.0,
     }
     if report.match:
         record["person"] = report.match.person
         record["match"] = match_record(report.match)
         record["with_references"] = report.guided
-        record["unused_references"] = refused_records(report.unused)
-    if report.refined:
-        record["refined"] = refined_record(report.refined)
-    if report.proof:
-        record |= proof_record(report.proof)
+        record["unused_references"] = refused_records(done.unused if done else ())
+    if done and done.refined:
+        record["refined"] = refined_record(done.refined)
+    if done and done.proof:
+        record |= proof_record(done.proof)
     return record
 
 

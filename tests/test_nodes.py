@@ -393,7 +393,7 @@ def test_pictures_given_take_the_place_of_the_crops_own(run, codeformer, photos)
     own = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
     # Equal pixels that lie otherwise in memory may go another way through a CPU.
     again = run("RestoreCrops", crops=crops, restorer=codeformer, image=image)[0]
-    torch.testing.assert_close(again, own, atol=1e-4, rtol=0)
+    torch.testing.assert_close(again, own, atol=1e-3, rtol=0)
     other = run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image)[0]
     assert not torch.equal(other, own)
     tokens = run("EncodeTokens", crops=crops, restorer=codeformer, image=1 - image)[0]

@@ -74,7 +74,7 @@ def test_only_the_face_changes():
     assert untouched[0, 0, :, 210:].all() and untouched[0, 0, 230:].all()
     assert (result.pixels - photo)[..., 130:160, 100:140].abs().mean() > 0.05
     (report,) = result.faces
-    assert report.strength == 1 and report.reason is None and report.seconds > 0
+    assert report.restored.strength == 1 and report.restored.seconds > 0
     assert report.face.quality.sharpness < 0.5
 
 
@@ -104,15 +104,15 @@ def test_a_sharp_face_is_left_alone_unless_asked(patterns):
     restorer = Stripes()
     left = restore_photos(blocks, restorer, where)
     assert torch.equal(left.pixels, blocks) and restorer.calls == []
-    assert left.faces[0].strength == 0 and "sharp" in left.faces[0].reason
+    assert left.faces[0].restored is None and "sharp" in left.faces[0].outcome.reason
     asked = restore_photos(blocks, restorer, where, RestoreOptions(strength=1))
-    assert not torch.equal(asked.pixels, blocks) and asked.faces[0].reason is None
+    assert not torch.equal(asked.pixels, blocks) and asked.faces[0].restored
 
 
 def test_a_face_blurred_on_purpose_is_left_alone_by_a_threshold():
     photo = soft(1, 300, 300)
     result = restore_photos(photo, Stripes(), finder(face(0, 0, 40, 60)), RestoreOptions(min_sharpness=0.9))
-    assert torch.equal(result.pixels, photo) and "0.9" in result.faces[0].reason
+    assert torch.equal(result.pixels, photo) and "0.9" in result.faces[0].outcome.reason
 
 
 @pytest.mark.parametrize(("damage", "strength"), [(0, 0), (0.12, 0), (0.22, 0.5), (0.32, 1), (1, 1)])
@@ -157,8 +157,8 @@ def test_landmarks_that_are_no_face_spoil_nothing(caplog):
     left, right, nose, *mouth = face(0, 1, 200, 60).landmarks
     bad = Face(0, 1, (200, 60, 360, 220), 0.9, (right, left, nose, mouth[1], mouth[0]))
     result = restore_photos(soft(1, 300, 400), Stripes(), finder(good, bad))
-    assert result.faces[0].reason is None
-    assert "landmarks" in result.faces[1].reason and "left alone" in caplog.text
+    assert result.faces[0].restored
+    assert "landmarks" in result.faces[1].outcome.reason and "left alone" in caplog.text
     assert not result.masks[..., 220:].any()
 
 
@@ -229,8 +229,8 @@ def test_only_those_who_match_get_references(giving, guidance, scenes):
     assert not torch.equal(result.pixels[..., :300], without.pixels[..., :300])
     anna, cem = result.faces
     assert (anna.face.person, anna.match.person, anna.guided) == ("anna", "anna", True)
-    assert (cem.face.person, cem.match.person, cem.guided, cem.reason) == ("", None, False, None)
-    assert anna.proof is None and anna.seconds > 0 and cem.seconds > 0
+    assert (cem.face.person, cem.match.person, cem.guided) == ("", None, False)
+    assert anna.restored.proof is None and anna.restored.seconds > 0 and cem.restored.seconds > 0
     assert anna.face.sure == anna.match.chance > 0.99 and cem.face.sure is None and cem.match.chance < 0.01
     assert giving.amounts == [1.0]
 
@@ -263,7 +263,7 @@ def test_a_reference_that_is_not_fit_leaves_the_face_blind(giving, guidance, sce
     result = restore_photos(photo, giving, scenes.detect, options, guidance=guidance)
     (report,) = result.faces
     assert torch.equal(result.pixels, blind) and not report.guided and report.match.person == "anna"
-    assert report.unused == (("anna.jpg", "it is the very picture that is to be restored"),)
+    assert report.restored.unused == (("anna.jpg", "it is the very picture that is to be restored"),)
 
 
 @pytest.mark.parametrize(("certain", "again"), [(3, None), (7, "anna")])
@@ -274,7 +274,7 @@ def test_a_sharp_face_is_left_alone_but_takes_its_person(giving, guidance, scene
     faces = scenes.faces[scenes._key(scenes.photo("anna", "anna", seed=5))]
     result = restore_photos(photo, giving, faces, guidance=guidance)
     sharp, poor = result.faces
-    assert "sharp" in sharp.reason and {sharp.match.person, poor.match.person} == {"anna", again}
+    assert "sharp" in sharp.outcome.reason and {sharp.match.person, poor.match.person} == {"anna", again}
     assert poor.guided == (poor.match.person == "anna") and not sharp.guided
 
 
@@ -283,7 +283,7 @@ def test_proof(giving, guidance, scenes):
     options = RestoreOptions(strength=0.5)
     result = restore_photos(photo, giving, scenes.detect, options, guidance=replace(guidance, proof=True))
     (report,) = result.faces
-    proof = report.proof
+    proof = report.restored.proof
     crops = crop_faces(photo, scenes.detect(photo))
     target = guidance.references.people[0].embeddings[0]
 
@@ -381,7 +381,7 @@ def test_no_steps_of_refinement_change_nothing(refining, giving, guidance, scene
         options = RestoreOptions(strength=1, refinement=Refinement(0, identity=1.0, candidates=8))
         result = restore_photos(photo, refining, scenes.detect, options, guidance=guided)
         plain = restore_photos(photo, giving, scenes.detect, RestoreOptions(strength=1), guidance=guided)
-        assert torch.equal(result.pixels, plain.pixels) and result.faces[0].refined is None
+        assert torch.equal(result.pixels, plain.pixels) and result.faces[0].restored.refined is None
         assert "refined" not in restored_record(result.faces[0])
 
 
@@ -392,7 +392,7 @@ def test_faces_are_refined_between_encoding_and_drawing(refining, scenes):
     expected = refining.decode(refine_tokens(encode_tokens(crops, refining), 2, seed=3).tokens)
     assert torch.allclose(restored, expected, atol=1e-6)
     assert not torch.allclose(restored, restore_crops(crops, refining)[0], atol=1e-3)
-    assert [report.refined.candidate for report in reports] == [0] * 9
+    assert [report.restored.refined.candidate for report in reports] == [0] * 9
     whole = restore_photos(photo, refining, scenes.detect, refined(seed=3))
     plain = restore_photos(photo, refining, scenes.detect, RestoreOptions(strength=1))
     assert torch.equal(whole.masks, plain.masks) and not torch.equal(whole.pixels, plain.pixels)
@@ -413,17 +413,27 @@ def test_references_are_read_before_their_texture_is_taken(refining, guidance, s
     taken = transfer_texture(read, references).tokens
     assert not torch.equal(read.content[0], unread.content[0])
     assert torch.allclose(restored, refining.decode(taken), atol=1e-6)
-    assert anna.guided and anna.refined.candidate == 0 and cem.refined.candidate == 0 and cem.proof is None
+    assert (
+        anna.guided
+        and anna.restored.refined.candidate == 0
+        and cem.restored.refined.candidate == 0
+        and cem.restored.proof is None
+    )
     # What the references did is told from a face that was refined without them.
     alike = reader.embed(refining.decode(unread))[0] @ references.people[0].embeddings[0]
-    assert anna.proof.blind == pytest.approx(float(alike), abs=1e-5) and anna.proof.blind != anna.proof.after
+    assert (
+        anna.restored.proof.blind == pytest.approx(float(alike), abs=1e-5)
+        and anna.restored.proof.blind != anna.restored.proof.after
+    )
 
 
 def test_the_very_picture_is_not_read_either(refining, guidance, scenes):
     photo = scenes.photo("anna", seed=0)[None]  # the reference itself
     blind = restore_photos(photo, refining, scenes.detect, refined())
     result = restore_photos(photo, refining, scenes.detect, refined(), guidance=guidance)
-    assert torch.equal(result.pixels, blind.pixels) and result.faces[0].refined == blind.faces[0].refined
+    assert (
+        torch.equal(result.pixels, blind.pixels) and result.faces[0].restored.refined == blind.faces[0].restored.refined
+    )
     assert not result.faces[0].guided and refining.given == []
 
 
@@ -433,9 +443,9 @@ def test_a_face_whose_refinement_fails_is_restored_without(refining, scenes, cap
     refining.network.prior.out.bias[0] = float("nan")
     result = restore_photos(photo, refining, scenes.detect, refined())
     assert torch.allclose(result.pixels, plain, atol=2e-3)  # features kept in bfloat16
-    first, second = result.faces
-    assert first.refined.candidate is None and "face 0 of photograph 0 is not finite" in first.refined.stopped
-    assert "face 1 of photograph 0 is not finite" in second.refined.stopped and "not finite" in caplog.text
+    first, second = (report.restored.refined for report in result.faces)
+    assert first.candidate is None and "face 0 of photograph 0 is not finite" in first.stopped
+    assert "face 1 of photograph 0 is not finite" in second.stopped and "not finite" in caplog.text
 
 
 @pytest.mark.parametrize("restorer", [Stripes(), Giving()], ids=["whole faces", "no prior"])

@@ -115,7 +115,7 @@ def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
         text = one_line(error, job.source)
         say(f"Failed: {text}")
         return _entry(job, "failed", text)
-    done = sum(face.reason is None for face in faces)
+    done = sum(face.restored is not None for face in faces)
     if args.aligned:
         message = "restored"
     elif not faces:
@@ -136,7 +136,7 @@ def _guided(faces: tuple[FaceReport, ...]) -> str:
     given = [face.match.reason for face in faces if face.guided and face.match]
     if given:
         return f"{len(given)} with references ({'; '.join(given)})"
-    why = dict.fromkeys(face.match.reason for face in faces if face.match and not face.reason)
+    why = dict.fromkeys(face.match.reason for face in faces if face.match and face.restored)
     return "none with references" + (f" ({'; '.join(why)})" if why else "")
 
 
@@ -196,10 +196,11 @@ def _write_maps(job: Job, faces: tuple[FaceReport, ...], args: argparse.Namespac
     """Two pictures for each face that was restored with references, named after the result and the face's number."""
     place = job.target.name if job.target == args.out else job.target.relative_to(args.out)
     for report in faces:
-        if report.proof:
+        proof = report.restored and report.restored.proof
+        if proof:
             stem = f"{place}.face{report.face.index}"
-            write_photo(args.maps / f"{stem}.attribution.png", Photo(report.proof.attribution))
-            write_photo(args.maps / f"{stem}.invention.png", Photo(report.proof.invention.expand(3, -1, -1)))
+            write_photo(args.maps / f"{stem}.attribution.png", Photo(proof.attribution))
+            write_photo(args.maps / f"{stem}.invention.png", Photo(proof.invention.expand(3, -1, -1)))
 
 
 def _whole(
@@ -217,7 +218,7 @@ def _whole(
         if alpha is not None and alpha.shape[1:] != pixels.shape[1:]:
             factor = pixels.shape[2] / alpha.shape[2], pixels.shape[1] / alpha.shape[1]
             alpha = warp(alpha, scaling(*factor), (pixels.shape[1], pixels.shape[2])).clamp(0, 1)
-        changed = options.scale != 1 or any(face.reason is None for face in result.faces)
+        changed = options.scale != 1 or any(face.restored for face in result.faces)
         return replace(photo, pixels=pixels, alpha=alpha), result.faces, changed
 
     return treat

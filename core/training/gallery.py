@@ -91,7 +91,7 @@ def before_and_after(case: Case, photo: Tensor, restorer: Restorer, detect: Dete
     if result.faces:
         report = max(result.faces, key=lambda r: r.face.box[2] - r.face.box[0])
         box = report.face.box
-        outcome = "left alone" if report.reason else f"restored, strength {report.strength:.2f}"
+        outcome = f"restored, strength {report.restored.strength:.2f}" if report.restored else "left alone"
     log.info("%s (%s): %s", case.path, words, outcome)
     before, after = (_around(given, box), words), (_around(result.pixels[0], box, case.shrink), outcome)
     return [before, after] if case.shrink == 1 else [before, after, (_around(photo, box, case.shrink), "as it was")]
