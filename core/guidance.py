@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .crop import template_view
-from .identity import Embedder
-from .matching import check_names, check_threshold, likeness
+from .faces.crop import template_view
+from .faces.identity import Embedder
 from .records import Crops, References
-from .references import Refusal, check_embedder
+from .references.encoding import Refusal, check_embedder
+from .references.matching import check_names, check_threshold, likeness
+from .references.transfer import Transferred, attribution_map, check_strength, shares_taken
 from .refining import RefinedFace, Refinement, refine_faces
+from .restorers.token_restorer import TokenRestorer
+from .restorers.tokens import invention_map
 from .stages import Given, Mix, draw_faces
-from .token_restorer import TokenRestorer
-from .tokens import invention_map
-from .transfer import Transferred, attribution_map, check_strength, shares_taken
 
 Progress = Callable[[], None]
 
@@ -61,9 +61,9 @@ class Proof:
         before, blind, after: cosine to the person's references of the face as it was, restored without them, and
             restored with them.
         taken: (source, share) of each photograph: how much of the face was taken from it, 0 to 1.
-        invented: mean of :func:`.tokens.invention_map` over the face, 0 to 1.
-        attribution: (3,S,S), see :func:`.transfer.attribution_map`.
-        invention: (1,S,S), see :func:`.tokens.invention_map`.
+        invented: mean of :func:`.restorers.tokens.invention_map` over the face, 0 to 1.
+        attribution: (3,S,S), see :func:`.references.transfer.attribution_map`.
+        invention: (1,S,S), see :func:`.restorers.tokens.invention_map`.
     """
 
     before: float
@@ -112,12 +112,12 @@ def restore_guided(
         guidance: the references.
         fidelity: None is the restorer's own choice.
         strengths: how much of each restored face will be blended in, for the proof; None is 1.
-        progress: see :class:`.restorers.Restorer`.
+        progress: see :class:`.records.Restorer`.
         refinement: how they are refined, with what the photographs show; None is not at all.
         reader: the built-in embedder, where it is at hand; read from disk where refinement needs it.
 
     Raises:
-        ValueError: as :func:`.transfer.transfer_texture`, :func:`.refining.refine_faces`.
+        ValueError: as :func:`.references.transfer.transfer_texture`, :func:`.refining.refine_faces`.
     """
     given = Given(guidance.references, people, guidance.strength)
     mix = Mix(fidelity)

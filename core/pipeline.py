@@ -10,19 +10,18 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .crop import check_photos, crop_faces, pick_crops, template_view
-from .detect import Detect
+from .faces.crop import check_photos, crop_faces, pick_crops, template_view
+from .faces.detect import Detect
+from .faces.identity import Embedder
+from .faces.measure import measure_quality
+from .faces.paste import paste_faces
 from .guidance import Guidance, Guided, Proof, restore_guided
-from .identity import Embedder
-from .matching import Match, labelled, labels_or_matches
-from .measure import measure_quality
-from .paste import paste_faces
-from .records import Crops, Face
-from .references import Refusal, check_restorer
+from .records import Crops, Face, Restorer
+from .references.encoding import Refusal, check_restorer
+from .references.matching import Match, labelled, labels_or_matches
 from .refining import RefinedFace, Refinement
-from .restorers import Restorer
+from .restorers.token_restorer import TokenRestorer
 from .stages import Mix, draw_faces
-from .token_restorer import TokenRestorer
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +150,8 @@ def restore_photos(
     Args:
         photos: (B,3,H,W) float RGB in [0,1].
         restorer: what restores an aligned face.
-        faces: those of the photographs, or what finds them: photographs → faces, such as :func:`.detect.detect_faces`
-            with its options filled in.
+        faces: those of the photographs, or what finds them: photographs → faces, such as
+            :func:`.faces.detect.detect_faces` with its options filled in.
         options: default :class:`RestoreOptions`.
         progress: called between the network's blocks, and for each face that is cropped and each photograph that is
             pasted into; what it raises stops the work.

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from .restorers import TokenRestorer
-
+Progress = Callable[[], None]
 Box = tuple[float, float, float, float]
 Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class FaceQuality:
-    """What was measured on a face (see :mod:`.measure`).
+    """What was measured on a face (see :mod:`.faces.measure`).
 
     Attributes:
         sharpness: 0 (nothing but blur) to 1 (fine texture), measured at the 512 px template.
@@ -193,7 +191,7 @@ class FaceTokens:
     confidence: Tensor
     skips: dict[int, Tensor] = field(repr=False)
     crops: Crops
-    restorer: TokenRestorer
+    restorer: CodebookRestorer
     content_weight: float
     quality_weight: float = 1.0
     reference: ReferenceFeatures | None = None
@@ -255,3 +253,67 @@ class References:
     embedded_by: tuple[str, str]
     refused: tuple[tuple[str, str], ...] = ()
     doubted: tuple[tuple[str, str], ...] = ()
+
+
+class Restorer(Protocol):
+    """What every restorer can do.
+
+    Attributes:
+        name: shown to users.
+        fingerprint: sixteen hex digits that stand for the weights.
+        licence: of the weights, as far as known.
+        network: what memory management may move between devices; None where there is no PyTorch network.
+    """
+
+    name: str
+    fingerprint: str
+    licence: str
+
+    @property
+    def network(self) -> nn.Module | None:  # noqa: D102 - see above
+        ...
+
+    def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
+        """Restore aligned faces, a few at a time.
+
+        Args:
+            faces: (N,3,512,512) float RGB in [0,1], aligned to the template, on any device; N may be 0.
+            fidelity: 0 (most restored) to 1 (closest to the input); None is the restorer's own choice.
+            progress: called every fraction of a second or so; what it raises ends the work.
+
+        Returns:
+            The same shape and device, float32 in [0,1].
+        """
+        ...
+
+
+class CodebookRestorer(Restorer, Protocol):
+    """A restorer that can stop half way, at tokens (:class:`.restorers.token_restorer.TokenRestorer` is one).
+
+    Attributes:
+        default_content: the content weight that None stands for.
+        transfers: whether the network itself takes texture from references.
+    """
+
+    @property
+    def default_content(self) -> float:  # noqa: D102 - see above
+        ...
+
+    @property
+    def transfers(self) -> bool:  # noqa: D102 - see above
+        ...
+
+    def decode(self, tokens: FaceTokens, progress: Progress | None = None) -> Tensor:
+        """Draw the faces of tokens at the weights they carry: (N,3,512,512) float32 in [0,1]."""
+        ...
+
+    def transfer(
+        self,
+        tokens: FaceTokens,
+        people: Sequence[Person | None],
+        strength: float = 1.0,
+        amounts: Sequence[float] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[FaceTokens, list[Tensor]]:
+        """Look for each face in the photographs of its person."""
+        ...

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .batches import batch_size, in_batches
-from .crop import maps_into_crops, template_view
-from .evidence import amount
-from .identity import BuiltinEmbedder
-from .lookup import look_up
-from .measure import measure_quality
+from .faces.crop import maps_into_crops, template_view
+from .faces.evidence import amount
+from .faces.identity import BuiltinEmbedder
+from .faces.measure import measure_quality
+from .models.lookup import look_up
 from .models.prior import NOISE, Prior, given_by
 from .models.restorer import ResemblanceNet
 from .models.transfer import TransferGuide

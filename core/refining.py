@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from .identity import Embedder
-from .records import FaceTokens, Person
+from .faces.identity import Embedder
+from .records import FaceTokens, Person, Restorer
 from .refine import STEPS, Refined, refine_tokens
-from .restorers import Restorer
 
 Progress = Callable[[], None]
 

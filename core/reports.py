@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .guidance import Proof
-from .matching import Match
 from .pipeline import FaceReport, LeftAlone
 from .records import Face, References
-from .references import Refusal
+from .references.encoding import Refusal
+from .references.matching import Match
 from .refining import RefinedFace
 
 

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from .identity import Embedder
+from .faces.identity import Embedder
 from .records import Crops, FaceTokens, References
+from .references.transfer import Transferred, photographs_for, transfer_texture
 from .refining import RefinedFace, Refinement, refine_faces
-from .token_restorer import TokenRestorer
-from .tokens import encode_tokens, restore_tokens
-from .transfer import Transferred, photographs_for, transfer_texture
+from .restorers.token_restorer import TokenRestorer
+from .restorers.tokens import encode_tokens, restore_tokens
 
 Progress = Callable[[], None]
 
@@ -55,7 +55,7 @@ def make_always(stage: str, made_from: Hashable, make: Callable[[], Any]) -> Any
 
 @dataclass(frozen=True)
 class Mix:
-    """How content and quality are mixed (:func:`.tokens.restore_tokens`); a content of None is the restorer's own."""
+    """How content and quality are mixed (see :mod:`.restorers.tokens`); a content of None is the restorer's own."""
 
     content: float | None = None
     quality: float = 1.0
@@ -68,7 +68,7 @@ class Given:
     Attributes:
         references: encoded by the restorer that is to use them.
         people: of each face the person's name; None for nobody.
-        strength: see :func:`.transfer.transfer_texture`.
+        strength: see :func:`.references.transfer.transfer_texture`.
     """
 
     references: References
@@ -95,7 +95,7 @@ def draw_faces(
         refinement: None is none.
         given: None where no references are read.
         reader: the built-in embedder, where it is at hand; read from disk where refinement needs it.
-        progress: see :class:`.restorers.Restorer`.
+        progress: see :class:`.records.Restorer`.
         keep: for callers that draw the same crops again and again; stages are called ``"encode"``, ``"refine"``,
             ``"transfer"`` and ``"decode"``.
 

@@ -9,9 +9,9 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.boxes import faces_from_meshes, faces_in_boxes
+from ..core.faces.boxes import faces_from_meshes, faces_in_boxes
+from ..core.faces.select import measure_faces
 from ..core.records import Box, Face, PhotoFaces
-from ..core.select import measure_faces
 from . import models
 from .progress import PhotoBar
 from .sockets import BoxesSocket, FacesSocket, LandmarksSocket, photos_of, schema

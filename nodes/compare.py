@@ -8,9 +8,9 @@ from dataclasses import replace
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.compare import Compared, compare_identity
-from ..core.preview import draw_rows
+from ..core.faces.preview import draw_rows
 from ..core.records import References
+from ..core.references.compare import Compared, compare_identity
 from ..core.reports import face_record
 from . import models
 from .progress import PhotoBar

@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.crop import crop_faces
+from ..core.faces.crop import crop_faces
 from ..core.records import PhotoFaces
 from .progress import check_interrupt
 from .sockets import CropsSocket, FacesSocket, check_same_photos, image_of, mask_of, photos_of, schema

@@ -10,10 +10,10 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core.detect import ORDERS, Detector, detect_faces
-from ..core.preview import draw_faces
+from ..core.faces.detect import ORDERS, Detector, detect_faces
+from ..core.faces.preview import draw_faces
+from ..core.faces.select import measure_faces
 from ..core.records import Face, PhotoFaces
-from ..core.select import measure_faces
 from . import models
 from .progress import PhotoBar, check_interrupt
 from .sockets import BoxesSocket, FacesSocket, photos_of, schema

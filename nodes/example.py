@@ -6,7 +6,7 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..core.images import read_photo
+from ..core.files.images import read_photo
 from .sockets import image_of, schema
 
 FOLDER = Path(__file__).parent / "examples"

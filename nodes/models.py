@@ -17,12 +17,13 @@ import torch
 from comfy import model_management
 from torch import nn
 
-from ..core import restorers
 from ..core.batches import batch_size
-from ..core.detect import BACKENDS, Detector, available_backends, find_files, load_detector
-from ..core.identity import FILES, Embedder, load_embedder
-from ..core.restorers import Restorer, can_load, load_restorer
-from ..core.token_restorer import TokenRestorer
+from ..core.faces.detect import BACKENDS, Detector, available_backends, find_files, load_detector
+from ..core.faces.identity import FILES, Embedder, load_embedder
+from ..core.records import Restorer
+from ..core.restorers import table as restorers
+from ..core.restorers.table import can_load, load_restorer
+from ..core.restorers.token_restorer import TokenRestorer
 
 BUILT_IN = "built-in"
 EXTENSIONS = {".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx"}
@@ -79,7 +80,7 @@ def get_restorer(name: str = BUILT_IN) -> Restorer:
 
     Raises:
         FileNotFoundError: there is no such file any more.
-        OSError, ValueError, ImportError: as :func:`..core.restorers.load_restorer`.
+        OSError, ValueError, ImportError: as :func:`..core.restorers.table.load_restorer`.
     """
     if name == BUILT_IN:
         path = restorers.BUILTIN
@@ -104,7 +105,7 @@ def get_detector(name: str) -> Detector:
     """A detector, its network on the device; read from disk once.
 
     Raises:
-        OSError, ValueError: as :func:`..core.detect.load_detector`.
+        OSError, ValueError: as :func:`..core.faces.detect.load_detector`.
     """
     folders = _library_folders()
     detector, patcher = _load_detector(name, available_backends(folders), folders)
@@ -117,7 +118,7 @@ def get_embedder(name: str = "auto") -> Embedder:
     """What tells faces apart, its network on the device; read from disk once.
 
     Raises:
-        OSError, ValueError: as :func:`..core.identity.load_embedder`.
+        OSError, ValueError: as :func:`..core.faces.identity.load_embedder`.
     """
     folders = _library_folders()
     embedder, patcher = _load_embedder(name, tuple(find_files(FILES, folders)), folders)

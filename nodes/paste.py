@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.paste import paste_faces
+from ..core.faces.paste import paste_faces
 from ..core.records import Crops
 from .progress import check_interrupt
 from .sockets import CropsSocket, crop_pictures, given_mask, image_of, mask_of, photos_of, schema

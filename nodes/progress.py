@@ -10,7 +10,7 @@ import comfy.utils
 from comfy import model_management
 
 from ..core.batches import batch_size
-from ..core.restorers import Restorer
+from ..core.records import Restorer
 from . import models
 
 STEPS = 25  # calls a batch makes, as long as nothing is known

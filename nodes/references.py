@@ -9,13 +9,12 @@ from dataclasses import replace
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.crop import crop_faces
-from ..core.identity import EMBEDDERS, Embedder
-from ..core.matching import Match, labelled, look_at, match_looks, parse_manual
-from ..core.records import Face, FaceTokens, PhotoFaces, References
-from ..core.references import ReferencePhoto, encode_references
+from ..core.faces.crop import crop_faces
+from ..core.faces.identity import EMBEDDERS, Embedder
+from ..core.records import Face, FaceTokens, PhotoFaces, References, Restorer
+from ..core.references.encoding import ReferencePhoto, encode_references
+from ..core.references.matching import Match, labelled, look_at, match_looks, parse_manual
 from ..core.reports import match_record, references_record
-from ..core.restorers import Restorer
 from . import models
 from .detect import find_faces
 from .progress import PhotoBar, check_interrupt, working
@@ -184,7 +183,7 @@ def encode(
     """References of one person's pictures (3,H,W), added to others, whose embedder then holds.
 
     Raises:
-        ValueError: none of the pictures can be used; else as :func:`..core.references.encode_references`.
+        ValueError: none of the pictures can be used; else as :func:`..core.references.encoding.encode_references`.
     """
     chosen, reader = models.get_embedder(onto.embedder if onto else embedder), models.get_embedder(models.BUILT_IN)
     known = sum(len(p) for p in onto.people if p.name == person) if onto else 0

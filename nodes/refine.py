@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io
 
-from ..core.matching import labels_or_matches
 from ..core.records import FaceTokens, References
+from ..core.references.matching import labels_or_matches
+from ..core.references.transfer import photographs_for
 from ..core.refine import STEPS, refine_tokens
 from ..core.refining import OWN_STEPS, Refinement, refined_faces
 from ..core.reports import refined_record
-from ..core.transfer import photographs_for
 from . import models
 from .progress import working
 from .references import embedders, labelled_tokens, matched_record, references_input

@@ -8,14 +8,13 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.crop import into_crops, with_pixels
+from ..core.faces.crop import into_crops, with_pixels
 from ..core.guidance import Guidance
-from ..core.matching import parse_manual
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
-from ..core.records import Crops, References
+from ..core.records import Crops, References, Restorer
+from ..core.references.matching import parse_manual
 from ..core.refining import Refinement
 from ..core.reports import restored_record
-from ..core.restorers import Restorer
 from . import models
 from .crop import tiles_of
 from .detect import detector_inputs, find_faces

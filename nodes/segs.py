@@ -8,9 +8,9 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.boxes import crop_regions, faces_in_boxes
+from ..core.faces.boxes import crop_regions, faces_in_boxes
+from ..core.faces.select import measure_faces
 from ..core.records import Crops, PhotoFaces
-from ..core.select import measure_faces
 from . import models
 from .progress import check_interrupt
 from .sockets import CropsSocket, FacesSocket, SegsSocket, photos_of, schema

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.detect import ORDERS
+from ..core.faces.detect import ORDERS
+from ..core.faces.select import NUMBERED, Choice, select_faces
 from ..core.records import PhotoFaces
-from ..core.select import NUMBERED, Choice, select_faces
 from .sockets import FacesSocket, schema
 
 

@@ -7,10 +7,9 @@ from comfy import model_management
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.crop import with_pixels
-from ..core.records import Crops, FaceTokens, Lookup
-from ..core.restorers import Restorer
-from ..core.tokens import decode_tokens, encode_tokens, invention_map, restore_tokens
+from ..core.faces.crop import with_pixels
+from ..core.records import Crops, FaceTokens, Lookup, Restorer
+from ..core.restorers.tokens import decode_tokens, encode_tokens, invention_map, restore_tokens
 from . import models
 from .crop import tiles_of
 from .progress import working

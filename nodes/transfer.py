@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..core.matching import labels_or_matches
 from ..core.records import FaceTokens, References
+from ..core.references.matching import labels_or_matches
+from ..core.references.transfer import attribution_map, shares_taken, transfer_texture
 from ..core.reports import refused_records
-from ..core.transfer import attribution_map, shares_taken, transfer_texture
 from .crop import tiles_of
 from .progress import working
 from .references import embedders, labelled_tokens, matched_record, references_input

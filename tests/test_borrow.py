@@ -3,11 +3,11 @@ import math
 
 import pytest
 import torch
-from resemblance.core.borrow import REACH, TEMPERATURE, borrow
-from resemblance.core.lookup import adain
+from resemblance.core.models.lookup import adain
 from resemblance.core.records import Crops, Face, FaceTokens, Lookup, Person
-from resemblance.core.token_restorer import TokenRestorer
-from resemblance.core.tokens import decode_tokens, encode_tokens
+from resemblance.core.references.code_blending import REACH, TEMPERATURE, borrow
+from resemblance.core.restorers.token_restorer import TokenRestorer
+from resemblance.core.restorers.tokens import decode_tokens, encode_tokens
 
 SIDE = 16  # of CodeFormer's grid
 

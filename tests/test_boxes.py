@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from resemblance.core.boxes import FACE_BOX, crop_regions, faces_in_boxes, upright_landmarks
-from resemblance.core.crop import crop_faces
+from resemblance.core.faces.boxes import FACE_BOX, crop_regions, faces_in_boxes, upright_landmarks
+from resemblance.core.faces.crop import crop_faces
+from resemblance.core.faces.paste import paste_faces
 from resemblance.core.geometry import TEMPLATE
-from resemblance.core.paste import paste_faces
 from resemblance.core.records import Face
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 if not all(map(importlib.util.find_spec, ("cv2", "onnx"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
-from resemblance.core.evidence import Calibration
+from resemblance.core.faces.evidence import Calibration
 from resemblance.core.geometry import template
 from resemblance.core.records import FaceQuality
 from resemblance.core.training import calibration, embedding_table, restyle, trials

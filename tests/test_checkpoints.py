@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from resemblance.core.checkpoints import TensorInfo, about, fingerprint, inspect, read
-from resemblance.core.restorers import load_restorer
+from resemblance.core.files.checkpoints import TensorInfo, about, fingerprint, inspect, read
+from resemblance.core.restorers.table import load_restorer
 from safetensors.torch import save_file
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.bfloat16)}

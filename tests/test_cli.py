@@ -19,10 +19,10 @@ from resemblance.core.apps import faces as faces_room
 from resemblance.core.apps import references as references_room
 from resemblance.core.apps import restore as restore_room
 from resemblance.core.apps.cli import build_parser, main
+from resemblance.core.files.images import read_photo
 from resemblance.core.geometry import TEMPLATE
-from resemblance.core.images import read_photo
 from resemblance.core.records import Face
-from resemblance.core.references import load_references, save_references
+from resemblance.core.references.encoding import load_references, save_references
 
 
 class Darker:

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resemblance.core.lookup import adain, look_up
 from resemblance.core.models.codeformer import (
     CodeFormer,
     CodeFormerConfig,
@@ -12,6 +11,7 @@ from resemblance.core.models.codeformer import (
     decoder_blocks,
     encoder_blocks,
 )
+from resemblance.core.models.lookup import adain, look_up
 from resemblance.core.records import Lookup
 from safetensors.torch import load_file
 from torch.nn import functional as F

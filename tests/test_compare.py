@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 from people import calibrated
-from resemblance.core.compare import compare_identity
-from resemblance.core.evidence import Calibration
+from resemblance.core.faces.evidence import Calibration
+from resemblance.core.faces.preview import draw_rows
 from resemblance.core.geometry import TEMPLATE
-from resemblance.core.preview import draw_rows
 from resemblance.core.records import Face, FaceQuality, Person, References
+from resemblance.core.references.compare import compare_identity
 from torch.nn import functional as F
 
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -70,7 +70,7 @@ def test_what_a_cosine_means_depends_on_the_face_afterwards_and_the_number_of_ph
         calibration = Calibration((0.0, 0.0, -2.0, *(0.0,) * 5, 3.0, 0.0))  # of damage, and of one photograph of many
 
     monkeypatch.setattr(
-        "resemblance.core.compare.measure_quality",
+        "resemblance.core.references.compare.measure_quality",
         lambda crops: [FaceQuality(1.0, 126.0, 0.0, red) for red in crops.pixels[:, 0, 9, 9].tolist()],
     )
     before, after = plain(0.1, 0.5, 0), plain(0.7, 0.5, 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from resemblance.core.components import component_map
 from resemblance.core.geometry import TEMPLATE
+from resemblance.core.training.components import component_map
 
 
 def test_it_is_brightest_at_eyes_nose_and_between_the_corners_of_the_mouth() -> None:

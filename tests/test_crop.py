@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from resemblance.core.crop import crop_faces, face_mask, into_crops, template_masks, template_view, with_pixels
+from resemblance.core.faces.crop import crop_faces, face_mask, into_crops, template_masks, template_view, with_pixels
 from resemblance.core.geometry import TEMPLATE, invert, scaling, template, transform
 from resemblance.core.records import Face
 

@@ -5,10 +5,10 @@ import socket
 import numpy as np
 import pytest
 import torch
-from resemblance.core import detect
-from resemblance.core.detect import Detector, available_backends, detect_faces, load_detector
-from resemblance.core.detectors.overlap import overlaps, suppress
-from resemblance.core.preview import draw_faces
+from resemblance.core.faces import detect
+from resemblance.core.faces.detect import Detector, available_backends, detect_faces, load_detector
+from resemblance.core.faces.detectors.overlap import overlaps, suppress
+from resemblance.core.faces.preview import draw_faces
 from resemblance.core.records import Face
 
 

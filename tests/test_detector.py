@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 from resemblance.core import geometry
-from resemblance.core.detect import detect_faces, load_detector
-from resemblance.core.detectors.builtin import WEIGHTS, BuiltinBackend
+from resemblance.core.faces.detect import detect_faces, load_detector
+from resemblance.core.faces.detectors.builtin import WEIGHTS, BuiltinBackend
 from resemblance.core.models.detector import DetectorConfig, FaceDetector, fold, places
 from resemblance.core.training.detector import assign, loss, mirrored, overlap
 from resemblance.core.training.detector_eval import compare

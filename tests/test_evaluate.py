@@ -19,8 +19,8 @@ if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips", "skimage"))):
 
 from PIL import Image
 from resemblance.core.apps.cli import main
-from resemblance.core.crop import face_mask
-from resemblance.core.detect import detect_faces, load_detector
+from resemblance.core.faces.crop import face_mask
+from resemblance.core.faces.detect import detect_faces, load_detector
 from resemblance.core.training import evaluate as evaluation
 from resemblance.core.training import gallery
 from resemblance.core.training.album import Selection, lookalikes_for, read_album, references_for

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from resemblance.core.evidence import (
+from resemblance.core.faces.evidence import (
     CERTAIN,
     FULL_SIZE,
     TERMS,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from host_server import ROOT, Refused
-from resemblance.core.crop import crop_faces
-from resemblance.core.detect import detect_faces
-from resemblance.core.paste import paste_faces
+from resemblance.core.faces.crop import crop_faces
+from resemblance.core.faces.detect import detect_faces
+from resemblance.core.faces.paste import paste_faces
 from resemblance.core.pipeline import RestoreOptions, restore_photos
 from resemblance.core.records import Lookup
-from resemblance.core.restorers import load_restorer
-from resemblance.core.tokens import decode_tokens, encode_tokens, restore_tokens
+from resemblance.core.restorers.table import load_restorer
+from resemblance.core.restorers.tokens import decode_tokens, encode_tokens, restore_tokens
 
 NODES = [
     "RestoreFaces",

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resemblance.core import identity
-from resemblance.core.checkpoints import fingerprint, fingerprint_file, read
-from resemblance.core.crop import aligned_crops, crop_faces
-from resemblance.core.detect import detect_faces
-from resemblance.core.evidence import TERMS
-from resemblance.core.identity import BuiltinEmbedder, built_in, load_embedder, read_calibration
-from resemblance.core.images import read_photo
-from resemblance.core.measure import measure_quality
+from resemblance.core.faces import identity
+from resemblance.core.faces.crop import aligned_crops, crop_faces
+from resemblance.core.faces.detect import detect_faces
+from resemblance.core.faces.evidence import TERMS
+from resemblance.core.faces.identity import BuiltinEmbedder, built_in, load_embedder, read_calibration
+from resemblance.core.faces.measure import measure_quality
+from resemblance.core.files.checkpoints import fingerprint, fingerprint_file, read
+from resemblance.core.files.images import read_photo
 from safetensors.torch import save_file
 
 PHOTOS = Path(__file__).parent / "photos"

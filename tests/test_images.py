@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms, ImageOps
-from resemblance.core.images import Photo, PictureError, read_photo, write_atomically, write_photo
+from resemblance.core.files.images import Photo, PictureError, read_photo, write_atomically, write_photo
 
 RNG = np.random.default_rng(0)
 

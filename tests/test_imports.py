@@ -148,3 +148,59 @@ def test_every_package_is_in_the_wheel():
     folders = {path.parent.relative_to(ROOT).parts for path in SOURCES if path.name == "__init__.py"}
     assert set(settings["packages"]) == {".".join(("resemblance", *parts)) for parts in folders}
     assert settings["package-data"]["resemblance.core.weights"] == ["*.safetensors"]
+
+
+# The rooms of core, from the ground up: a room imports those below it, and none beside it.
+FLOORS = (
+    ("records", "geometry", "weights"),
+    ("batches", "files", "models"),
+    ("faces",),
+    ("restorers",),
+    ("references", "refine", "refining"),
+    ("stages",),
+    ("guidance",),
+    ("pipeline",),
+    ("reports",),
+    ("apps", "training"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+BESIDE = {("refining", "refine")}  # one room in two files
+
+
+def test_every_room_of_core_has_its_floor():
+    there = {path.stem for path in (ROOT / "core").iterdir() if path.suffix == ".py" and path.stem != "__init__"}
+    there |= {path.name for path in (ROOT / "core").iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert there == FLOOR.keys()
+
+
+def test_imports_run_downwards():
+    def upwards(path: Path, name: tuple[str, ...]) -> bool:
+        if name[:2] != ("", "core"):
+            return False
+        here, there = Path(path.relative_to(ROOT / "core").parts[0]).stem, name[2]
+        return here != there and FLOOR[there] >= FLOOR[here] and (here, there) not in BESIDE
+
+    core = [path for path in (ROOT / "core").rglob("*.py") if path.parent != ROOT / "core" or path.stem != "__init__"]
+    assert offences([path for path in core if path.parts[-2:-1] not in (("apps",), ("training",))], upwards) == []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    modules = {path.relative_to(ROOT).with_suffix("").parts: path for path in (ROOT / "core").rglob("*.py")}
+
+    def read(path: Path) -> set[tuple[str, ...]]:
+        names = (name[1:] for name in imports(path) if name[0] == "")
+        return {part for name in names for part in (name, name[:-1]) if part in modules}
+
+    reads = {module: read(path) for module, path in modules.items()}
+    done: set[tuple[str, ...]] = set()
+
+    def visit(module: tuple[str, ...], way: tuple[tuple[str, ...], ...]) -> None:
+        assert module not in way, " → ".join(".".join(m) for m in (*way[way.index(module) :], module))
+        if module not in done:
+            for other in reads[module]:
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in modules:
+        visit(module, ())
+    assert len(done) == len(modules) > 60

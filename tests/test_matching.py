@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 from people import ColourEmbedder, calibrated
-from resemblance.core.crop import aligned_crops, pick_crops
-from resemblance.core.matching import (
+from resemblance.core.faces.crop import aligned_crops, pick_crops
+from resemblance.core.records import FaceQuality, Person, References
+from resemblance.core.references.matching import (
     Match,
     effective_count,
     labelled,
@@ -21,7 +22,6 @@ from resemblance.core.matching import (
     mean_identity,
     parse_manual,
 )
-from resemblance.core.records import FaceQuality, Person, References
 from torch.nn import functional as F
 
 GOOD, RUINED = FaceQuality(1.0, 126.0, 0.0, 0.1), FaceQuality(0.2, 126.0, 0.0, 0.9)

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resemblance.core.crop import crop_faces
-from resemblance.core.detect import detect_faces
+from resemblance.core.faces.crop import crop_faces
+from resemblance.core.faces.detect import detect_faces
+from resemblance.core.faces.measure import blur_level, damage_of, measure_quality, noise_levels, shades, smooth
+from resemblance.core.files.images import read_photo
 from resemblance.core.geometry import TEMPLATE, scaling, transform
-from resemblance.core.images import read_photo
-from resemblance.core.measure import blur_level, damage_of, measure_quality, noise_levels, shades, smooth
 from resemblance.core.pipeline import SHARP
 from resemblance.core.records import Face, FaceQuality
 
@@ -164,7 +164,7 @@ def test_every_kind_of_damage_counts(portrait):
 
 
 def test_noise_counts_where_the_network_takes_it_for_texture(monkeypatch):
-    monkeypatch.setattr("resemblance.core.measure.damage_of", lambda faces: [0.0] * len(faces))
+    monkeypatch.setattr("resemblance.core.faces.measure.damage_of", lambda faces: [0.0] * len(faces))
     grain = np.random.default_rng(0).standard_normal((512, 512, 3)).astype(np.float32)
     image = cv2.GaussianBlur(leaves(), (0, 0), 1)
     found = [quality(image + level * 255 * grain, ALIGNED) for level in (0.0, 0.05, 0.2)]

@@ -279,7 +279,7 @@ def test_files_are_listed_by_their_content(nodes, models_dir, codeformer_file, c
 
 
 def test_onnx_files_are_judged_by_size_and_name(nodes, models_dir, monkeypatch):
-    from resemblance.core import restorers
+    from resemblance.core.restorers import table as restorers
 
     monkeypatch.setattr(restorers.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(restorers, "SMALLEST_ONNX", 1000)
@@ -321,7 +321,7 @@ def test_restorers_are_read_once(run, codeformer, models_dir, monkeypatch):
 
 
 def test_the_built_in_restorer_is_computed_with_as_core_does(run):
-    from resemblance.core.restorers import builtin_restorer
+    from resemblance.core.restorers.table import builtin_restorer
 
     ours, core = run("LoadRestorer")[0], builtin_restorer()
     assert (ours.name, ours.fingerprint) == (core.name, core.fingerprint)
@@ -334,8 +334,8 @@ def test_the_built_in_restorer_is_computed_with_as_core_does(run):
 
 
 def test_the_chain_gives_what_core_gives(run, codeformer, photos):
-    from resemblance.core.crop import crop_faces
-    from resemblance.core.paste import paste_faces
+    from resemblance.core.faces.crop import crop_faces
+    from resemblance.core.faces.paste import paste_faces
 
     faces = found(photos, [(0, 0), (0, 200), (1, 90)])
     crops, image, mask = run("CropFaces", faces=faces, image=photos).args
@@ -709,13 +709,13 @@ def test_faces_are_matched_by_likeness_and_by_hand(run, known, two_people, monke
     shown, report = run("MatchReferences", **given).args
     assert [entry["chance"] for entry in json.loads(report)] == [round(face.sure, 3) for face in shown.faces]
     # Where a look says but a little, two faces and two people are told apart, but not surely.
-    monkeypatch.setattr("resemblance.core.evidence.CERTAIN", 1.0)
+    monkeypatch.setattr("resemblance.core.faces.evidence.CERTAIN", 1.0)
     assert matched() == matched(threshold=0.7) == ["anna", "bob"]
     assert matched(threshold=0.95) == ["", ""]
     assert matched(manual="0=none") == ["", "bob"]
     assert [face.by_hand for face in run("MatchReferences", **given, manual="0=none")[0].faces] == [True, False]
     assert matched(manual="0=bob, 1=anna") == ["bob", "anna"]
-    monkeypatch.setattr("resemblance.core.evidence.CERTAIN", 3.0)  # too little to be in two places
+    monkeypatch.setattr("resemblance.core.faces.evidence.CERTAIN", 3.0)  # too little to be in two places
     given["references"] = replace(known.references, people=known.references.people[:1])
     assert matched() == ["anna", ""]
     assert matched(manual="1=anna") == ["", "anna"]
@@ -740,7 +740,9 @@ def test_frames_of_a_film_are_judged_together(run, known, two_people, monkeypatc
     assert [face.person for face in shown] == ["anna", "bob"] * 2
     assert [face.sure for face in shown[:2]] == pytest.approx([face.sure for face in shown[2:]], abs=1e-6)
     linked = []
-    monkeypatch.setattr("resemblance.core.matching.linked_faces", lambda faces, _: linked.append(len(faces)) or [])
+    monkeypatch.setattr(
+        "resemblance.core.references.matching.linked_faces", lambda faces, _: linked.append(len(faces)) or []
+    )
     apart = run("MatchReferences", faces=faces, image=film, **given)[0].faces
     assert linked == [4] and [face.sure for face in apart] != [face.sure for face in shown]
 
@@ -933,7 +935,7 @@ def labelled(tokens, sure):
 
 
 def test_less_is_taken_where_it_is_not_sure_of_the_person(run, person):
-    from resemblance.core.evidence import amount
+    from resemblance.core.faces.evidence import amount
 
     def transferred(tokens):
         result, _, report = run("TransferTexture", tokens=tokens, references=person.references).args
@@ -1179,7 +1181,7 @@ def test_the_bar_moves_per_face_and_step(run, codeformer, refining, photos, monk
 
 
 def test_too_little_memory_halves_the_batch_and_says_so(run, codeformer, photos, monkeypatch, caplog):
-    from resemblance.core import token_restorer
+    from resemblance.core.restorers import token_restorer
 
     crops = run("CropFaces", faces=found(photos, [(0, 0), (0, 60), (0, 120), (1, 0), (1, 60)]), image=photos)[0]
     expected = run("EncodeTokens", crops=crops, restorer=codeformer)[0]

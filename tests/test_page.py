@@ -23,13 +23,13 @@ from resemblance.core.apps.page.graph import Settings
 from resemblance.core.apps.page.limits import Run, Stopped
 from resemblance.core.apps.page.people import NOBODY
 from resemblance.core.apps.page.session import Session
-from resemblance.core.crop import crop_faces
-from resemblance.core.detect import detect_faces
+from resemblance.core.faces.crop import crop_faces
+from resemblance.core.faces.detect import detect_faces
+from resemblance.core.files.images import read_photo
 from resemblance.core.guidance import Guidance, restore_guided
-from resemblance.core.images import read_photo
-from resemblance.core.matching import labelled, match_faces
 from resemblance.core.pipeline import RestoreOptions, restore_photos
-from resemblance.core.references import ReferencePhoto, encode_references
+from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.references.matching import labelled, match_faces
 from resemblance.core.refining import Refinement
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,7 @@ def test_what_is_said_by_hand_holds(session):
 
 def sureness(studio, evidence):
     """The studio with an embedder for which every comparison gives such evidence."""
-    from resemblance.core.evidence import TERMS, Calibration
+    from resemblance.core.faces.evidence import TERMS, Calibration
 
     embedder = SimpleNamespace(
         name=studio.embedder.name,

@@ -16,8 +16,8 @@ if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
 import cv2
-from resemblance.core.identity import WEIGHTS
-from resemblance.core.restorers import attach_transfer, load_restorer
+from resemblance.core.faces.identity import WEIGHTS
+from resemblance.core.restorers.table import attach_transfer, load_restorer
 from resemblance.core.training import pairs, people
 from resemblance.core.training.flow import place_error
 from resemblance.core.training.references import export

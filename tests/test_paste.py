@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from resemblance.core.crop import crop_faces
+from resemblance.core.faces.crop import crop_faces
+from resemblance.core.faces.measure import noise_levels
+from resemblance.core.faces.paste import paste_faces
 from resemblance.core.geometry import TEMPLATE, fit_similarity, invert, scaling, template, transform, warp
-from resemblance.core.measure import noise_levels
-from resemblance.core.paste import paste_faces
 from resemblance.core.records import Face
 from torch.nn import functional as F
 

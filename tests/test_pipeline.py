@@ -5,19 +5,19 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 from people import ColourEmbedder, Giving, Scenes
-from resemblance.core.crop import aligned_crops, crop_faces
+from resemblance.core.faces.crop import aligned_crops, crop_faces
+from resemblance.core.faces.measure import measure_quality
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.guidance import Guidance
-from resemblance.core.matching import labelled, match_faces
-from resemblance.core.measure import measure_quality
 from resemblance.core.pipeline import RestoreOptions, restore_crops, restore_photos, strength_for
 from resemblance.core.records import Face
-from resemblance.core.references import ReferencePhoto, encode_references
+from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.references.matching import labelled, match_faces
+from resemblance.core.references.transfer import needed, transfer_texture
 from resemblance.core.refine import refine_tokens
 from resemblance.core.refining import Refinement
 from resemblance.core.reports import restored_record
-from resemblance.core.tokens import encode_tokens
-from resemblance.core.transfer import needed, transfer_texture
+from resemblance.core.restorers.tokens import encode_tokens
 
 
 @dataclass
@@ -268,7 +268,7 @@ def test_a_reference_that_is_not_fit_leaves_the_face_blind(giving, guidance, sce
 
 @pytest.mark.parametrize(("certain", "again"), [(3, None), (7, "anna")])
 def test_a_sharp_face_is_left_alone_but_takes_its_person(giving, guidance, scenes, monkeypatch, certain, again):
-    monkeypatch.setattr("resemblance.core.evidence.CERTAIN", certain)
+    monkeypatch.setattr("resemblance.core.faces.evidence.CERTAIN", certain)
     photo = scenes.photo("anna", "anna", seed=5)[None]
     photo[..., 330:] = scenes.photo("anna", seed=6, blur=8)[None, ..., 30:]  # a poorer one of the same colour
     faces = scenes.faces[scenes._key(scenes.photo("anna", "anna", seed=5))]

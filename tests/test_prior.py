@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from resemblance.core.crop import face_mask
+from resemblance.core.faces.crop import face_mask
 from resemblance.core.models.prior import Prior, PriorConfig, given_by
 from resemblance.core.records import ReferenceFeatures
 from resemblance.core.training.latents import open_latents, read_latents

@@ -6,7 +6,7 @@ import pytest
 import torch
 from people import COLOURS, ColourEmbedder, Giving, Scenes
 from resemblance.core.records import Lookup
-from resemblance.core.references import (
+from resemblance.core.references.encoding import (
     MOST,
     ReferencePhoto,
     encode_references,

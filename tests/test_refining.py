@@ -4,11 +4,11 @@ import pytest
 import torch
 from people import ColourEmbedder, Giving
 from resemblance.core import refining as refining_module
-from resemblance.core.crop import aligned_crops
+from resemblance.core.faces.crop import aligned_crops
 from resemblance.core.refine import Refined
 from resemblance.core.refining import RefinedFace, Refinement, refine_faces, refined_faces
 from resemblance.core.reports import refined_record
-from resemblance.core.tokens import encode_tokens
+from resemblance.core.restorers.tokens import encode_tokens
 
 
 @pytest.fixture

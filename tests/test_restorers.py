@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from resemblance.core.checkpoints import Checkpoint, TensorInfo
+from resemblance.core.files.checkpoints import Checkpoint, TensorInfo
 from resemblance.core.models.codeformer import CodeFormer, CodeFormerConfig
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.models.transfer import TransferNet
 from resemblance.core.records import Lookup
-from resemblance.core.restorers import attach_transfer, can_load, describe, find_family, load_restorer
-from resemblance.core.token_restorer import TokenRestorer
+from resemblance.core.restorers.table import attach_transfer, can_load, describe, find_family, load_restorer
+from resemblance.core.restorers.token_restorer import TokenRestorer
 from safetensors.torch import save_file
 
 FACES = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(1))
@@ -400,7 +400,7 @@ def test_what_can_be_loaded_is_judged_by_content(codeformer_file, tmp_path, monk
         torch.save(content, tmp_path / name)
         assert not can_load(tmp_path / name)
     assert not can_load(tmp_path / "missing.pth") and not can_load(tmp_path)
-    monkeypatch.setattr("resemblance.core.restorers.SMALLEST_ONNX", 1000)
+    monkeypatch.setattr("resemblance.core.restorers.table.SMALLEST_ONNX", 1000)
     for name, size, expected in (("GPEN-BFR-512", 1000, True), ("GPEN-BFR-1024", 1000, False), ("det", 999, False)):
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(b"\x08" + bytes(size - 1))

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from resemblance.core.faces.select import Choice, measure_faces, parse_indices, select_faces
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.records import Face, FaceQuality
-from resemblance.core.select import Choice, measure_faces, parse_indices, select_faces
 
 
 def face(image: int, index: int, side: float, sharpness: float | None = None) -> Face:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter, ImageOps
-from resemblance.core.checkpoints import about, fingerprint, read
-from resemblance.core.crop import crop_faces
-from resemblance.core.detect import detect_faces
-from resemblance.core.identity import WEIGHTS as EMBEDDING
-from resemblance.core.identity import BuiltinEmbedder
-from resemblance.core.images import read_photo
-from resemblance.core.references import ReferencePhoto, encode_references
-from resemblance.core.restorers import BUILTIN, TRANSFER, builtin_restorer
-from resemblance.core.tokens import code_use, decode_tokens, encode_tokens, restore_tokens
+from resemblance.core.faces.crop import crop_faces
+from resemblance.core.faces.detect import detect_faces
+from resemblance.core.faces.identity import WEIGHTS as EMBEDDING
+from resemblance.core.faces.identity import BuiltinEmbedder
+from resemblance.core.files.checkpoints import about, fingerprint, read
+from resemblance.core.files.images import read_photo
+from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.restorers.table import BUILTIN, TRANSFER, builtin_restorer
+from resemblance.core.restorers.tokens import code_use, decode_tokens, encode_tokens, restore_tokens
 
 PHOTOS = Path(__file__).parent / "photos"
 EXAMPLES = Path(__file__).parents[1] / "nodes" / "examples"

@@ -3,11 +3,11 @@ import math
 
 import pytest
 import torch
-from resemblance.core.lookup import adain, look_up
+from resemblance.core.models.lookup import adain, look_up
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.records import Crops, Face, Lookup, ReferenceFeatures
-from resemblance.core.token_restorer import TokenRestorer
-from resemblance.core.tokens import code_use, decode_tokens, encode_tokens, invention_map, restore_tokens
+from resemblance.core.restorers.token_restorer import TokenRestorer
+from resemblance.core.restorers.tokens import code_use, decode_tokens, encode_tokens, invention_map, restore_tokens
 
 TOP2 = Lookup("top-k", k=2)
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 from people import ColourEmbedder, Giving, Scenes
-from resemblance.core import transfer as transfer_module
-from resemblance.core.crop import aligned_crops, crop_faces
-from resemblance.core.preview import COLOURS
+from resemblance.core.faces.crop import aligned_crops, crop_faces
+from resemblance.core.faces.preview import COLOURS
 from resemblance.core.records import FaceQuality
-from resemblance.core.references import ReferencePhoto, encode_references
-from resemblance.core.tokens import encode_tokens
-from resemblance.core.transfer import Transferred, attribution_map, photographs_for, transfer_texture
+from resemblance.core.references import transfer as transfer_module
+from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.references.transfer import Transferred, attribution_map, photographs_for, transfer_texture
+from resemblance.core.restorers.tokens import encode_tokens
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from resemblance.core.crop import aligned_crops
+from resemblance.core.faces.crop import aligned_crops
 from resemblance.core.models.fusion import bands, match_colours
 from resemblance.core.models.prior import Prior, PriorConfig, given_by
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.models.transfer import TransferConfig, TransferGuide, TransferNet
 from resemblance.core.records import Lookup, Person
 from resemblance.core.refine import refine_tokens
-from resemblance.core.token_restorer import TokenRestorer
-from resemblance.core.tokens import decode_tokens, encode_tokens
+from resemblance.core.restorers.token_restorer import TokenRestorer
+from resemblance.core.restorers.tokens import decode_tokens, encode_tokens
 from torch import Tensor
 from torch.nn import functional as F
 

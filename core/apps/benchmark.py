@@ -23,14 +23,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import geometry
-from ..crop import crop_faces, face_mask
-from ..detect import detect_faces, load_detector
-from ..lookup import adain, look_up
-from ..measure import measure_quality
+from ..faces.crop import crop_faces, face_mask
+from ..faces.detect import detect_faces, load_detector
+from ..faces.measure import measure_quality
+from ..faces.paste import paste_faces
 from ..models.codeformer import CodeFormer, CodeFormerConfig
-from ..paste import paste_faces
+from ..models.lookup import adain, look_up
 from ..records import Face, Lookup
-from ..restorers import BUILTIN, builtin_restorer
+from ..restorers.table import BUILTIN, builtin_restorer
 
 MEGAPIXELS = (1, 8, 24)
 FACES = (1, 10)

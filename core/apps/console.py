@@ -51,7 +51,7 @@ def write_json(data: Any, target: Path | TextIO) -> None:
     """
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     if isinstance(target, Path):
-        from ..images import write_atomically
+        from ..files.images import write_atomically
 
         write_atomically(target, text.encode())
     else:

@@ -11,13 +11,13 @@ from typing import TextIO
 
 import torch
 
-from ..detect import detect_faces, load_detector
-from ..identity import BuiltinEmbedder
-from ..images import FORMATS, Photo, write_photo
+from ..faces.detect import detect_faces, load_detector
+from ..faces.identity import BuiltinEmbedder
+from ..files.images import FORMATS, Photo, write_photo
 from ..pipeline import RestoreOptions
 from ..refining import Refinement
-from ..restorers import load_restorer
-from ..token_restorer import TokenRestorer
+from ..restorers.table import load_restorer
+from ..restorers.token_restorer import TokenRestorer
 from .console import FAILURES, one_line, say, write_json
 from .files import SUFFIXES, UsageError
 

@@ -7,9 +7,9 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from ..detect import Detect
-from ..images import Photo, read_photo, write_photo
-from ..preview import draw_faces
+from ..faces.detect import Detect
+from ..faces.preview import draw_faces
+from ..files.images import Photo, read_photo, write_photo
 from ..reports import face_record
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
 from .files import Job, UsageError, aim, find

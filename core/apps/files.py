@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..images import FORMATS
+from ..files.images import FORMATS
 
 SUFFIXES = ", ".join(FORMATS)
 

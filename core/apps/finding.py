@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from ..detect import Detect, detect_faces, load_detector
+from ..faces.detect import Detect, detect_faces, load_detector
 
 
 def detector_from(args: argparse.Namespace) -> Detect:
     """Photographs → faces, as the options say.
 
     Raises:
-        ValueError, OSError: as :func:`..detect.load_detector`; or an option is out of range.
+        ValueError, OSError: as :func:`..faces.detect.load_detector`; or an option is out of range.
     """
     if not 0 < args.threshold <= 1:
         raise ValueError(f"--threshold was {args.threshold}; expected above 0 and at most 1.")

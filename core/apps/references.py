@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from ..detect import detect_faces, load_detector
-from ..identity import Embedder, load_embedder
-from ..images import read_photo
-from ..records import References
-from ..references import ReferencePhoto, check_restorer, encode_references, load_references, save_references
+from ..faces.detect import detect_faces, load_detector
+from ..faces.identity import Embedder, load_embedder
+from ..files.images import read_photo
+from ..records import References, Restorer
+from ..references.encoding import ReferencePhoto, check_restorer, encode_references, load_references, save_references
 from ..reports import references_record
-from ..restorers import Restorer, load_restorer
+from ..restorers.table import load_restorer
 from .console import FAILURES, count, one_line, say, write_json
 from .files import SUFFIXES, Job, UsageError, find
 
@@ -52,7 +52,7 @@ def references_from(paths: Sequence[str], restorer: Restorer, args: argparse.Nam
 
     Raises:
         UsageError: a path leads to no photograph, or none of them can be used.
-        OSError, ValueError: as :func:`..references.load_references`, :func:`..references.encode_references`.
+        OSError, ValueError: as those of :mod:`..references.encoding` that load and encode references.
     """
     saved = _merged([load_references(Path(path)) for path in paths if path.lower().endswith(SAVED)])
     if saved:

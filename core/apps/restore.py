@@ -14,18 +14,19 @@ from typing import Any, TextIO
 from torch import Tensor
 from tqdm import tqdm
 
-from ..crop import aligned_crops
-from ..detect import Detect
+from ..faces.crop import aligned_crops
+from ..faces.detect import Detect
+from ..faces.identity import BuiltinEmbedder, Embedder
+from ..files.images import FORMATS, Photo, read_photo, write_atomically, write_photo
 from ..geometry import TEMPLATE_SIZE, scaling, warp
 from ..guidance import Guidance
-from ..identity import BuiltinEmbedder, Embedder
-from ..images import FORMATS, Photo, read_photo, write_atomically, write_photo
-from ..matching import ENOUGH, parse_manual
 from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
+from ..records import Restorer
+from ..references.matching import ENOUGH, parse_manual
 from ..refining import Refinement
 from ..reports import references_record, restored_record
-from ..restorers import Restorer, load_restorer
-from ..token_restorer import TokenRestorer
+from ..restorers.table import load_restorer
+from ..restorers.token_restorer import TokenRestorer
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
 from .files import Job, UsageError, aim, find, protect
 from .finding import detector_from

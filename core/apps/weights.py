@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, TextIO
 
-from ..restorers import describe
+from ..restorers.table import describe
 from .console import FAILURES, one_line, say, write_json
 
 

@@ -13,7 +13,7 @@ and at last the three finest bands of the picture y move towards those of the wa
 
     y' = y + sum over bands b of g·alpha_b·(b(a) - b(y)).
 
-g is a gate for each position times how sure it is that face and references show one person (:mod:`..evidence`).
+g is a gate for each position times how sure it is that face and references show one person (:mod:`..faces.evidence`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..lookup import adain
 from ..records import ReferenceFeatures
 from .correspondence import Correspondence, Matches, warp
 from .fusion import BANDS, Fusion, StyleCodes, bands, doubled, match_colours, resized
+from .lookup import adain
 from .texture import CodebookAttention, Distribution, Extraction, reconstruct
 
 PICKY = 40.0  # how much a photograph that is more alike at a place (cosine of descriptors) counts there

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ..crop import crop_faces
-from ..detect import Detect
+from ..faces.crop import crop_faces
+from ..faces.detect import Detect
+from ..files.images import FORMATS, PictureError, read_photo
 from ..geometry import TEMPLATE_SIZE, scale_of
-from ..images import FORMATS, PictureError, read_photo
 from .photographs import FACE, MAX_SCALE, read_portraits
 from .tables import half_of
 

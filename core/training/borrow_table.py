@@ -1,4 +1,4 @@
-"""What borrowing without training (:mod:`..borrow`) gives: no, the right and a wrong reference beside each other.
+"""What code blending (:mod:`..references.code_blending`) gives: no, the right and a wrong reference beside each other.
 
 Photographs of the London set's validation people, damaged as for all tables; the reference is the person's other
 photograph (a neutral face for a smiling one, and the other way round), the same of the next person, that of the nearest
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..borrow import borrow
-from ..crop import aligned_crops
+from ..faces.crop import aligned_crops
 from ..records import FaceTokens, Lookup, Person
-from ..restorers import load_restorer
-from ..token_restorer import TokenRestorer
-from ..tokens import decode_tokens, encode_tokens, restore_tokens
+from ..references.code_blending import borrow
+from ..restorers.table import load_restorer
+from ..restorers.token_restorer import TokenRestorer
+from ..restorers.tokens import decode_tokens, encode_tokens, restore_tokens
 from .data import to_tensor
 from .judges import Recognizer
 from .scores import BATCH, Judges

@@ -1,4 +1,4 @@
-"""What cosines mean: the logistic regression of :mod:`..evidence`, fitted and checked; and the embedder's file written.
+"""What cosines mean: the logistic regression of :mod:`..faces.evidence`, fitted and checked; and the file is written.
 
 Fitted on LFW people of the train split whom no network was trained on, faces damaged in all ways beside one to five
 clean photographs of the same person and of strangers, both kinds counting the same. Checked on validation people: of
@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..evidence import Calibration, terms
+from ..faces.evidence import Calibration, terms
 from ..records import Face, FaceQuality
-from ..references import View, one_person
+from ..references.encoding import View, one_person
 from .embedding_table import network_of
 from .judges import Recognizer
 from .loop import write_weights

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..detect import Detect
+from ..faces.detect import Detect
+from ..faces.identity import Embedder
+from ..files.images import read_photo
 from ..guidance import Guidance
-from ..identity import Embedder
-from ..images import read_photo
 from ..pipeline import RestoreOptions, restore_photos
 from ..records import References
-from ..references import ReferencePhoto, encode_references
-from ..token_restorer import TokenRestorer
+from ..references.encoding import ReferencePhoto, encode_references
+from ..restorers.token_restorer import TokenRestorer
 from .album import Album
 from .data import to_tensor
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..detect import Detector, detect_faces, load_detector
-from ..detectors.builtin import BuiltinBackend
+from ..faces.detect import Detector, detect_faces, load_detector
+from ..faces.detectors.builtin import BuiltinBackend
 from ..records import Face
 from .detector_data import Labels, Pixels, Teachers, box_overlap, read_rgb, turned_size
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..identity import WEIGHTS
+from ..faces.identity import WEIGHTS
 from ..models.embedding import EmbeddingConfig, EmbeddingNet
 from .judges import EdgeFace, Recognizer
 from .loop import read_average
@@ -33,7 +33,7 @@ MOST = 5  # photographs of a person that are averaged
 
 def network_of(path: Path) -> EmbeddingNet:
     """The embedding network of a weights file, or the average of a training's checkpoint (``.pt``), in float32."""
-    from ..checkpoints import read
+    from ..files.checkpoints import read
 
     state = read_average(path) if path.suffix == ".pt" else {k: v.float() for k, v in read(path).items()}
     net = EmbeddingNet(EmbeddingConfig.from_state(state)).eval().requires_grad_(False)

@@ -26,15 +26,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import aligned_crops, pick_crops
+from ..faces.crop import aligned_crops, pick_crops
+from ..faces.identity import Embedder
+from ..faces.measure import measure_quality
 from ..guidance import Guidance
-from ..identity import Embedder
-from ..matching import labelled, match_faces
-from ..measure import measure_quality
 from ..pipeline import RestoreOptions, restore_crops, strength_for
+from ..records import Restorer
+from ..references.matching import labelled, match_faces
 from ..refining import Refinement
-from ..restorers import Restorer
-from ..token_restorer import TokenRestorer
+from ..restorers.token_restorer import TokenRestorer
 from .album import Album, lookalikes_for, references_for
 from .data import to_tensor
 from .decisions import Decider

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..preview import draw_rows
+from ..faces.preview import draw_rows
 from .evaluate import ENOUGH, Evaluation, Scored
 from .tables import change, level_and_spread, markdown, summary
 

@@ -20,7 +20,7 @@ from ..models.correspondence import Matches, warp
 from ..models.fusion import match_colours
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import Photographs, TransferConfig, TransferNet
-from ..restorers import BUILTIN, load_restorer
+from ..restorers.table import BUILTIN, load_restorer
 from .data import prefetch
 from .loop import Stage, arguments, start
 from .pairs import PairPool, Trial, trial

@@ -23,12 +23,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..detect import Detect, detect_faces, load_detector
+from ..faces.detect import Detect, detect_faces, load_detector
+from ..faces.preview import draw_rows
+from ..files.images import Photo, read_photo, write_photo
 from ..geometry import compose, scaling, warp
-from ..images import Photo, read_photo, write_photo
 from ..pipeline import RestoreOptions, restore_photos
-from ..preview import draw_rows
-from ..restorers import Restorer, load_restorer
+from ..records import Restorer
+from ..restorers.table import load_restorer
 
 log = logging.getLogger(__name__)
 

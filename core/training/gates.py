@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..identity import WEIGHTS
-from ..measure import WEIGHTS as DAMAGE
-from ..measure import damage_network
+from ..faces.identity import WEIGHTS
+from ..faces.measure import WEIGHTS as DAMAGE
+from ..faces.measure import damage_network
 from ..models.restorer import ResemblanceNet, RestorerConfig
 from ..models.transfer import TransferConfig, TransferNet
-from ..restorers import BUILTIN, PRIOR, TRANSFER, attach_prior, attach_transfer, load_restorer
-from ..token_restorer import TokenRestorer
+from ..restorers.table import BUILTIN, PRIOR, TRANSFER, attach_prior, attach_transfer, load_restorer
+from ..restorers.token_restorer import TokenRestorer
 from .codes import code_losses, load_tokenizer, nearest_error
 from .damage import differences
 from .data import to_tensor

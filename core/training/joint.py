@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..faces.identity import WEIGHTS
 from ..geometry import TEMPLATE_SIZE, template
-from ..identity import WEIGHTS
 from ..models.restorer import ResemblanceNet, RestorerConfig
 from ..models.transfer import TransferNet
-from ..restorers import load_restorer
+from ..restorers.table import load_restorer
 from . import references, restoration
 from .codes import load_tokenizer
 from .data import Batch, FacePool, damaged_batch, prefetch

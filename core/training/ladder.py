@@ -26,9 +26,9 @@ from typing import Any
 
 import torch
 
-from ..identity import WEIGHTS
-from ..measure import WEIGHTS as DAMAGE
-from ..restorers import BUILTIN, PRIOR, TRANSFER
+from ..faces.identity import WEIGHTS
+from ..faces.measure import WEIGHTS as DAMAGE
+from ..restorers.table import BUILTIN, PRIOR, TRANSFER
 from . import gates
 from .data import HELD_OUT
 from .gates import Bench, Check

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints import read
-from ..identity import WEIGHTS, BuiltinEmbedder
+from ..faces.identity import WEIGHTS, BuiltinEmbedder
+from ..files.checkpoints import read
 from ..models.prior import given_by
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
-from ..restorers import TRANSFER
+from ..restorers.table import TRANSFER
 from .codes import load_tokenizer
 from .data import prefetch
 from .flow import encoded, frozen_restorer, photographs

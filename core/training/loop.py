@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoints import fingerprint
-from ..restorers import BUILTIN, faster_dtype
+from ..files.checkpoints import fingerprint
+from ..restorers.table import BUILTIN, faster_dtype
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..identity import WEIGHTS, BuiltinEmbedder
+from ..faces.identity import WEIGHTS, BuiltinEmbedder
 from ..models.prior import NOISE, Prior
 from ..refine import GUIDANCE, solve, towards
-from ..restorers import BUILTIN, load_restorer
+from ..restorers.table import BUILTIN, load_restorer
 from .data import prefetch
 from .flow import encoded, frozen_restorer
 from .judges import Recognizer

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ..models.prior import NOISE, Prior
 from ..models.restorer import ResemblanceNet
-from ..restorers import BUILTIN, load_restorer
+from ..restorers.table import BUILTIN, load_restorer
 from .data import prefetch
 from .flow import frozen_restorer
 from .latents import Latents, open_latents, read_latents

@@ -21,19 +21,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import aligned_crops
-from ..evidence import amount
+from ..faces.crop import aligned_crops
+from ..faces.evidence import amount
+from ..faces.identity import WEIGHTS, BuiltinEmbedder
+from ..faces.measure import measure_quality
 from ..geometry import TEMPLATE_SIZE
-from ..identity import WEIGHTS, BuiltinEmbedder
-from ..matching import match_faces
-from ..measure import measure_quality
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
 from ..records import FaceTokens, Person
-from ..restorers import load_restorer
-from ..token_restorer import TokenRestorer
-from ..tokens import encode_tokens
-from ..transfer import needed
+from ..references.matching import match_faces
+from ..references.transfer import needed
+from ..restorers.table import load_restorer
+from ..restorers.token_restorer import TokenRestorer
+from ..restorers.tokens import encode_tokens
 from .borrow_table import choose_references
 from .data import HELD_OUT, PHOTOGRAPHS, to_tensor
 from .faces import open_faces

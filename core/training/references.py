@@ -21,15 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checkpoints import about
-from ..components import component_map
-from ..crop import aligned_crops
-from ..evidence import amount, chance
-from ..identity import WEIGHTS, BuiltinEmbedder
-from ..measure import measure_quality
+from ..faces.crop import aligned_crops
+from ..faces.evidence import amount, chance
+from ..faces.identity import WEIGHTS, BuiltinEmbedder
+from ..faces.measure import measure_quality
+from ..files.checkpoints import about
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import Found, TransferConfig, TransferGuide, TransferNet
-from ..restorers import BUILTIN, load_restorer
+from ..restorers.table import BUILTIN, load_restorer
+from .components import component_map
 from .data import prefetch
 from .device_data import DevicePeople, in_turn, load_drawing
 from .flow import encoded, frozen_restorer, photographs, place_error

@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import aligned_crops
-from ..evidence import amount
-from ..identity import WEIGHTS
-from ..measure import measure_quality
+from ..faces.crop import aligned_crops
+from ..faces.evidence import amount
+from ..faces.identity import WEIGHTS
+from ..faces.measure import measure_quality
 from ..models.restorer import ResemblanceNet
 from ..records import FaceTokens, Person
+from ..references.transfer import needed
 from ..refine import refine_tokens
-from ..restorers import attach_prior, load_restorer
-from ..token_restorer import TokenRestorer
-from ..tokens import encode_tokens
-from ..transfer import needed
+from ..restorers.table import attach_prior, load_restorer
+from ..restorers.token_restorer import TokenRestorer
+from ..restorers.tokens import encode_tokens
 from .data import to_tensor
 from .reference_table import ReferenceTable
 from .scores import METRICS, Judges, gradient_energy

@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..checkpoints import about
-from ..identity import WEIGHTS, BuiltinEmbedder
+from ..faces.identity import WEIGHTS, BuiltinEmbedder
+from ..files.checkpoints import about
 from ..models.transfer import TransferConfig, TransferNet
 from .data import to_tensor
 from .photographs import read_portraits

@@ -22,8 +22,8 @@ from kornia.color import rgb_to_lab
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..crop import face_mask
-from ..measure import LUMA
+from ..faces.crop import face_mask
+from ..faces.measure import LUMA
 from .assets import asset
 from .judges import EdgeFace, Recognizer, lpips
 from .landmarks import Landmarks

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..faces.identity import Embedder
 from ..geometry import TEMPLATE_SIZE
-from ..identity import Embedder
 from ..records import Person, References
-from ..references import person_from
-from ..token_restorer import TokenRestorer
+from ..references.encoding import person_from
+from ..restorers.token_restorer import TokenRestorer
 from .degradation import degrade
 from .photographs import read_portraits
 

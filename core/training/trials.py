@@ -22,9 +22,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..crop import crop_faces
+from ..faces.crop import crop_faces
+from ..faces.measure import measure_quality
 from ..geometry import template
-from ..measure import measure_quality
 from ..models.embedding import RecognitionCrop
 from ..records import Crops, Face, FaceQuality
 from .data import to_tensor

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from resemblance.core.evidence import TERMS, Calibration
+from resemblance.core.faces.evidence import TERMS, Calibration
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.models.prior import Prior, PriorConfig
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.records import Face
-from resemblance.core.token_restorer import TokenRestorer
+from resemblance.core.restorers.token_restorer import TokenRestorer
 from torch.nn import functional as F
 
 COLOURS = {"anna": (0.9, 0.1, 0.1), "bob": (0.1, 0.9, 0.1), "cem": (0.1, 0.1, 0.9)}

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...matching import Match, likeness
 from ...records import Crops, References
-from ...references import Refusal
+from ...references.encoding import Refusal
+from ...references.matching import Match, likeness
+from ...references.transfer import attribution_map, shares_taken
 from ...refining import Refinement
+from ...restorers.tokens import invention_map
 from ...stages import Given, Mix, draw_faces
-from ...tokens import invention_map
-from ...transfer import attribution_map, shares_taken
 from .graph import Settings
 from .people import Studio, labelled_crops
 
@@ -43,9 +43,10 @@ class DrawnFace:
 
     Attributes:
         before, after: (3,512,512) in [0,1].
-        invention: (1,512,512) in [0,1], see :func:`...tokens.invention_map`.
+        invention: (1,512,512) in [0,1], see :func:`...restorers.tokens.invention_map`.
         invented: its mean over the face.
-        attribution: (3,512,512), :func:`...transfer.attribution_map` over the restored face; None without references.
+        attribution: (3,512,512), :func:`...references.transfer.attribution_map` over the restored face; None without
+            references.
         taken: (path of a photograph, share) of what was taken from each.
         unused: (path, reason) of those passed over for this face.
         likeness: cosine to the person's references before and after; None without references.

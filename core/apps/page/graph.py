@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from ...matching import NOBODY
+from ...references.matching import NOBODY
 from ...refining import Refinement
 
 COMFY = "0.3.75"  # the core nodes' version that the sockets below are of
@@ -119,7 +119,7 @@ class Settings:
     """How faces are drawn.
 
     Attributes:
-        content: 0 to 1, see :func:`...tokens.restore_tokens`.
+        content: 0 to 1, see :func:`...restorers.tokens.restore_tokens`.
         quality: 0 to 1, likewise.
         strength: 0 to 1, how much is taken from references.
         steps: 0 to 8, of refinement.

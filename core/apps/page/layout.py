@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ...images import FORMATS
+from ...files.images import FORMATS
 from ...refine import STEPS
 from . import words
 from .limits import MEGABYTES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...images import READABLE, PictureError
+from ...files.images import READABLE, PictureError
 
 MEGABYTES = 60  # of an uploaded file
 MEGAPIXELS = 50  # of a photograph: 600 MB as float32, twice while it is pasted into

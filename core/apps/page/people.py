@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from ...detect import Detect
-from ...evidence import chance
-from ...identity import Embedder
-from ...images import read_photo
-from ...matching import ENOUGH, Match, labelled, match_faces, mean_identity
+from ...faces.detect import Detect
+from ...faces.evidence import chance
+from ...faces.identity import Embedder
+from ...files.images import read_photo
 from ...records import Crops, FaceQuality, Person, References
-from ...references import ReferencePhoto, encode_references
-from ...token_restorer import TokenRestorer
+from ...references.encoding import ReferencePhoto, encode_references
+from ...references.matching import ENOUGH, Match, labelled, match_faces, mean_identity
+from ...restorers.token_restorer import TokenRestorer
 
 Progress = Callable[[], None]
 NOBODY = -1  # in place of a face's number: the photograph is of nobody here
@@ -102,7 +102,7 @@ def look_at(name: str, path: Path, studio: Studio) -> Reference:
     """Read one reference photograph by itself.
 
     Raises:
-        OSError, PictureError: as :func:`...images.read_photo`.
+        OSError, PictureError: as :func:`...files.images.read_photo`.
     """
     pixels = read_photo(path).pixels
     photo = ReferencePhoto(pixels, str(path), name)

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ...measure import luma
-from ...preview import COLOURS, draw_faces
+from ...faces.measure import luma
+from ...faces.preview import COLOURS, draw_faces
 from .session import SHOWN, Opened
 
 INVENTED = COLOURS[1]

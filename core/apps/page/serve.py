@@ -13,10 +13,10 @@ from typing import Any, TextIO
 
 import torch
 
-from ...detect import detect_faces, load_detector
+from ...faces.detect import detect_faces, load_detector
+from ...faces.identity import load_embedder
 from ...geometry import TEMPLATE_SIZE
-from ...identity import load_embedder
-from ...restorers import builtin_restorer
+from ...restorers.table import builtin_restorer
 from ..console import FAILURES, one_line, say
 from ..files import UsageError
 from .limits import FACES, MEGABYTES, VISITORS, WAITING

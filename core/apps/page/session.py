@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...crop import crop_faces, pick_crops
+from ...faces.crop import crop_faces, pick_crops
+from ...faces.paste import paste_faces
+from ...faces.select import measure_faces
+from ...files.images import Photo, read_photo, write_photo
 from ...geometry import compose, scaling
-from ...images import Photo, read_photo, write_photo
-from ...paste import paste_faces
 from ...pipeline import strength_for
 from ...records import Crops, Face, References
-from ...select import measure_faces
 from ..console import FAILURES
 from .faces import DrawnFace, Kept, draw
 from .graph import Settings, workflow

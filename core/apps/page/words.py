@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from ...faces.preview import COLOURS
 from ...pipeline import SHARP
-from ...preview import COLOURS
 from .faces import DrawnFace
 from .people import Matched, Reference, Verdict
 from .pictures import thumbnail

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checkpoints import read
+from ...files.checkpoints import read
 from .overlap import suppress
 
 # facexlib's names, best first, then the names that the files were first published under.

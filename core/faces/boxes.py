@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..geometry import TEMPLATE, compose, invert, transform, warp
+from ..records import Box, Crops, Face, Points
 from .detect import Detector
 from .detectors.overlap import overlaps
-from .geometry import TEMPLATE, compose, invert, transform, warp
-from .records import Box, Crops, Face, Points
 
 # The box that face detectors draw around a face in the template: medians over generated faces, builtin detector.
 FACE_BOX = (109.5, 63.0, 402.5, 494.0)

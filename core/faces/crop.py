@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import geometry
-from .geometry import TEMPLATE_SIZE
-from .records import Crops, Face
+from .. import geometry
+from ..geometry import TEMPLATE_SIZE
+from ..records import Crops, Face
 
 # The mask in the 512 px template: a superellipse from the hairline to under the chin and out to the ears, as FFHQ's
 # alignment places them, that fades inwards over a quarter of its radius.

@@ -12,17 +12,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .batches import batch_size, check_faces, face_batches, in_batches
-from .geometry import TEMPLATE_SIZE
-from .lookup import adain, look_up
-from .models.transfer import Photographs, TransferGuide, TransferNet
-from .records import FaceTokens, Lookup, Person, ReferenceFeatures
+from ..batches import batch_size, check_faces, face_batches, in_batches
+from ..geometry import TEMPLATE_SIZE
+from ..models.lookup import adain, look_up
+from ..models.transfer import Photographs, TransferGuide, TransferNet
+from ..records import FaceTokens, Lookup, Person, ReferenceFeatures
 
 Progress = Callable[[], None]
 
 
 class TokenNetwork(Protocol):
-    """What a network with a codebook offers. Shapes as in :class:`.records.FaceTokens`; pictures in [0,1]."""
+    """What a network with a codebook offers. Shapes as in :class:`..records.FaceTokens`; pictures in [0,1]."""
 
     default_content: float
     adain: bool
@@ -57,7 +57,7 @@ class TokenRestorer:
 
     Args:
         network: a `torch.nn.Module` that is also a `TokenNetwork`, where it is to run.
-        name, licence, fingerprint: see :class:`.restorers.Restorer`.
+        name, licence, fingerprint: see :class:`..records.Restorer`.
     """
 
     def __init__(self, network: Any, name: str, licence: str, fingerprint: str) -> None:
@@ -74,7 +74,7 @@ class TokenRestorer:
 
     @torch.no_grad()
     def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
-        """See :meth:`.restorers.Restorer.restore`. The codes are the nearest ones.
+        """See :meth:`..records.Restorer.restore`. The codes are the nearest ones.
 
         Raises:
             ValueError: faces of another shape, or a fidelity outside 0 to 1.
@@ -92,7 +92,7 @@ class TokenRestorer:
     def encode(
         self, faces: Tensor, lookup: Lookup, progress: Progress | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
-        """Faces (N,3,512,512) → content, quality, logits, confidence and skips, as in :class:`.records.FaceTokens`.
+        """Faces (N,3,512,512) → content, quality, logits, confidence and skips, as in :class:`..records.FaceTokens`.
 
         All lie on the faces' device and are float32, but encoder features are bfloat16. A skip at the faces' own size
         is the picture itself and keeps its precision.

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checkpoints import read
-from ..models.detector import FaceDetector
+from ...files.checkpoints import read
+from ...models.detector import FaceDetector
 from .overlap import overlaps, suppress
 
-WEIGHTS = Path(__file__).parent.parent / "weights" / "detector.safetensors"
+WEIGHTS = Path(__file__).parents[2] / "weights" / "detector.safetensors"
 AGREE = 0.6  # IoU from which neighbouring answers are averaged with the best one
 
 

@@ -13,12 +13,12 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from .crop import template_view
-from .evidence import chance, log_odds
-from .identity import Embedder, built_in
-from .measure import measure_quality
-from .records import Crops, Face, FaceQuality, Person, References
-from .references import check_embedder
+from ..faces.crop import template_view
+from ..faces.evidence import chance, log_odds
+from ..faces.identity import Embedder, built_in
+from ..faces.measure import measure_quality
+from ..records import Crops, Face, FaceQuality, Person, References
+from .encoding import check_embedder
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def match_looks(
         looks: at faces ordered by photograph.
         references: whom they were compared with.
         threshold: as in :func:`match_people`.
-        manual: {number of a face in its photograph (:attr:`.records.Face.index`): name, or None for nobody}; holds in
+        manual: {number of a face in its photograph (:attr:`..records.Face.index`): name, or None for nobody}; holds in
             every photograph.
 
     Raises:
@@ -148,7 +148,7 @@ def labels_or_matches(
     manual: Mapping[int, str | None] | None = None,
     reader: Embedder | None = None,
 ) -> tuple[Match, ...]:
-    """As :func:`match_faces`, unless a face carries a label (:attr:`.records.Face.person`): then all labels hold."""
+    """As :func:`match_faces`, unless a face carries a label (:attr:`..records.Face.person`): then all labels hold."""
     labels = [face.person for face in crops.faces]
     if all(label is None for label in labels):
         return match_faces(crops, references, embedder, threshold, manual, reader)
@@ -171,7 +171,7 @@ def match_people(
     a photograph only where that is clear.
 
     Args:
-        evidence: (N,P) that each face shows each person (:mod:`.evidence`).
+        evidence: (N,P) that each face shows each person (:mod:`..faces.evidence`).
         scores: (N,P) cosines, for reports.
         images: N numbers: which photograph each face is in.
         references: the P people.

@@ -4,7 +4,7 @@ Blur is measured by how the energy of the gradient falls as the picture is smoot
 `b` px has blurred, smoothing with `t` px leaves an energy proportional to 1 / sqrt(b² + t²), so two `t` give `b`. White
 noise adds a known share, which is taken off first. Noise is measured in the finest diagonal differences, in the flatter
 blocks of the picture, where there is least texture to be taken for it. Damage of any kind is seen by a network
-(:mod:`.models.damage`).
+(:mod:`..models.damage`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .checkpoints import read
+from ..files.checkpoints import read
+from ..geometry import TEMPLATE_SIZE, compose, scale_of, to_template
+from ..models.damage import DamageConfig, DamageNet
+from ..records import Crops, FaceQuality
 from .crop import face_mask, template_masks, template_view
-from .geometry import TEMPLATE_SIZE, compose, scale_of, to_template
-from .models.damage import DamageConfig, DamageNet
-from .records import Crops, FaceQuality
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 BLOCK = 8
@@ -36,7 +36,7 @@ SHARP, BLURRED = 0.7, 7.0  # blur [px of the template] from which a face counts 
 NOISE_KEPT = 0.48
 NOISE_KEPT_TURNED = 0.69  # neither enlarged nor shrunk
 SHADES, FAINTEST = 64, 0.01  # levels of brightness that are counted, and the share at each end that is not
-WEIGHTS = Path(__file__).parent / "weights" / "damage.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "damage.safetensors"
 SEVERE = 0.6  # LPIPS to the undamaged face that counts as damage 1
 # Noise from which a face counts as damaged whatever the network says, and as damaged beyond measure: it takes some
 # screens and rough papers, which it has not seen, for texture. White noise of 0.04 is 0.58 by it, and 0.36 by this.

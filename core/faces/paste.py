@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import geometry
+from .. import geometry
+from ..records import Crops
 from .crop import check_photos
 from .measure import LUMA, blur_level, luma, noise_levels, smooth
-from .records import Crops
 
 COLOUR_GRID = 64  # colours are compared on a grid of this side over the crop
 COLOUR_REACH = 0.08  # standard deviation of the smoothing, of the template's side: an eye's width, a sixth of a face's

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .borrow import borrow
-from .crop import maps_into_crops, pick_crops, template_masks, template_view
-from .evidence import amount
+from ..faces.crop import maps_into_crops, pick_crops, template_masks, template_view
+from ..faces.evidence import amount
+from ..faces.measure import luma, measure_quality
+from ..faces.preview import COLOURS
+from ..records import Crops, FaceQuality, FaceTokens, Person, References
+from .code_blending import borrow
+from .encoding import Refusal, check_restorer, qualities_of
 from .matching import check_names
-from .measure import luma, measure_quality
-from .preview import COLOURS
-from .records import Crops, FaceQuality, FaceTokens, Person, References
-from .references import Refusal, check_restorer, qualities_of
 
 Progress = Callable[[], None]
 
@@ -61,16 +61,16 @@ def transfer_texture(
     """Give each face texture from the photographs of its person.
 
     A photograph is passed over for a face that it is the very picture of, and for one that is no more damaged than it.
-    Less is taken where it is not sure that the face shows the person (:func:`.evidence.amount`), and where the face
-    itself still shows much (:func:`needed`).
+    Less is taken where it is not sure that the face shows the person (:func:`..faces.evidence.amount`), and where the
+    face itself still shows much (:func:`needed`).
 
     Args:
         tokens: of the faces, as they were encoded.
         references: encoded by the tokens' restorer.
         strength: 0 (the tokens as they are) to 1.
         people: the name of the person each face shows, or None for nobody; left out, those that the faces carry
-            (:attr:`.records.Face.person`).
-        progress: see :class:`.restorers.Restorer`.
+            (:attr:`..records.Face.person`).
+        progress: see :class:`..records.Restorer`.
 
     Returns:
         New tokens. At strength 0, and where there is nobody to take from, those that were given.
@@ -114,7 +114,7 @@ def needed(quality: FaceQuality) -> float:
 
 
 def attribution_map(transferred: Transferred) -> Tensor:
-    """Which photograph gave what: the faces in grey under one colour for each photograph (:data:`.preview.COLOURS`).
+    """Which photograph gave what: the faces in grey under one colour of :mod:`..faces.preview` for each photograph.
 
     Returns:
         (N,3,S,S) float32 in [0,1] in the crops' own geometry.

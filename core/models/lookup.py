@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .records import Lookup
+from ..records import Lookup
 
 
 def look_up(logits: Tensor, codebook: Tensor, lookup: Lookup, side: int) -> tuple[Tensor, Tensor]:

@@ -11,18 +11,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import Checkpoint, about, fingerprint, inspect, read
-from .foreign import OnnxRestorer, SpandrelRestorer
-from .geometry import TEMPLATE_SIZE
-from .models.codeformer import CodeFormer, config_from_state
-from .models.prior import Prior, PriorConfig
-from .models.restorer import ResemblanceNet, RestorerConfig
-from .models.transfer import TransferConfig, TransferNet
+from ..files.checkpoints import Checkpoint, about, fingerprint, inspect, read
+from ..geometry import TEMPLATE_SIZE
+from ..models.codeformer import CodeFormer, config_from_state
+from ..models.prior import Prior, PriorConfig
+from ..models.restorer import ResemblanceNet, RestorerConfig
+from ..models.transfer import TransferConfig, TransferNet
+from ..records import Restorer
+from .third_party import OnnxRestorer, SpandrelRestorer
 from .token_restorer import TokenRestorer
 
 log = logging.getLogger(__name__)
@@ -30,42 +30,10 @@ log = logging.getLogger(__name__)
 Progress = Callable[[], None]
 SMALLEST_ONNX = 20 << 20  # [bytes] smaller ones are face detectors and the like
 OTHER_SIDES = re.compile(r"(?<!\d)(128|256|1024|2048)(?!\d)")  # GPEN-BFR-1024.onnx and its kin
-BUILTIN = Path(__file__).parent / "weights" / "restorer.safetensors"
+BUILTIN = Path(__file__).parents[1] / "weights" / "restorer.safetensors"
 TRANSFER = BUILTIN.with_name("transfer.safetensors")
 PRIOR = BUILTIN.with_name("prior.safetensors")
 EMBEDDING = BUILTIN.with_name("embedding.safetensors")
-
-
-class Restorer(Protocol):
-    """What every restorer can do.
-
-    Attributes:
-        name: shown to users.
-        fingerprint: sixteen hex digits that stand for the weights.
-        licence: of the weights, as far as known.
-        network: what memory management may move between devices; None where there is no PyTorch network.
-    """
-
-    name: str
-    fingerprint: str
-    licence: str
-
-    @property
-    def network(self) -> nn.Module | None:  # noqa: D102 - see above
-        ...
-
-    def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
-        """Restore aligned faces, a few at a time.
-
-        Args:
-            faces: (N,3,512,512) float RGB in [0,1], aligned to the template, on any device; N may be 0.
-            fidelity: 0 (most restored) to 1 (closest to the input); None is the restorer's own choice.
-            progress: called every fraction of a second or so; what it raises ends the work.
-
-        Returns:
-            The same shape and device, float32 in [0,1].
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -251,7 +219,7 @@ def describe(path: Path | None = None) -> Description:
     """Describe a weights file (None: the built-in one) from its header.
 
     Raises:
-        OSError, ValueError: as :func:`.checkpoints.inspect`.
+        OSError, ValueError: as :func:`..files.checkpoints.inspect`.
     """
     checkpoint = inspect(path or BUILTIN)
     if checkpoint.format == "onnx":

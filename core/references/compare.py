@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .crop import crop_faces
-from .detect import Detect
-from .evidence import chance
-from .identity import Embedder
+from ..faces.crop import crop_faces
+from ..faces.detect import Detect
+from ..faces.evidence import chance
+from ..faces.identity import Embedder
+from ..faces.measure import measure_quality
+from ..records import Face, References
+from .encoding import check_embedder
 from .matching import effective_count, likeness
-from .measure import measure_quality
-from .records import Face, References
-from .references import check_embedder
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .records import Face
+from ..records import Face
 
 # Hues that stay apart for most colour-blind eyes (Okabe and Ito), bright enough for black text.
 COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))

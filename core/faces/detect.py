@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..records import Face
 from .crop import check_photos
 from .detectors import facexlib, insightface
 from .detectors.builtin import BuiltinBackend
 from .detectors.overlap import suppress
-from .records import Face
 
 log = logging.getLogger(__name__)
 

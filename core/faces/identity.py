@@ -16,16 +16,16 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from .batches import face_batches
-from .checkpoints import about, fingerprint_file, read
+from ..batches import face_batches
+from ..files.checkpoints import about, fingerprint_file, read
+from ..models.embedding import EmbeddingConfig, EmbeddingNet, RecognitionCrop
 from .detect import Folders, find_files
 from .evidence import Calibration
-from .models.embedding import EmbeddingConfig, EmbeddingNet, RecognitionCrop
 
 log = logging.getLogger(__name__)
 
 EMBEDDERS = ("insightface", "built-in")
-WEIGHTS = Path(__file__).parent / "weights" / "embedding.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "embedding.safetensors"
 # Recognition networks of insightface's packs antelopev2 and auraface, buffalo_l and buffalo_m, buffalo_s: best first.
 FILES = ("glintr100.onnx", "w600k_r50.onnx", "w600k_mbf.onnx")
 

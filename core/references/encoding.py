@@ -4,7 +4,7 @@ A photograph that cannot be used is refused with a reason, and the others go on.
 face is taken: the only one; else the one that the person's other photographs agree on; else the much largest one.
 
 Whom the user names is believed: a photograph given under a name is that person's unless the evidence against it is
-strong (:mod:`.evidence`). One that is doubtful is used, counts for less, and is told of.
+strong (:mod:`..faces.evidence`). One that is doubtful is used, counts for less, and is told of.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from .crop import aligned_crops, crop_faces
-from .detect import Detect
-from .evidence import Calibration, chance, log_odds
-from .geometry import TEMPLATE_SIZE
-from .identity import Embedder, built_in
-from .images import write_atomically
-from .measure import measure_quality, shades
-from .records import Face, FaceQuality, Lookup, Person, References
-from .restorers import Restorer
-from .select import measure_faces
-from .token_restorer import TokenRestorer
+from ..faces.crop import aligned_crops, crop_faces
+from ..faces.detect import Detect
+from ..faces.evidence import Calibration, chance, log_odds
+from ..faces.identity import Embedder, built_in
+from ..faces.measure import measure_quality, shades
+from ..faces.select import measure_faces
+from ..files.images import write_atomically
+from ..geometry import TEMPLATE_SIZE
+from ..records import Face, FaceQuality, Lookup, Person, References, Restorer
+from ..restorers.token_restorer import TokenRestorer
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +40,10 @@ Progress = Callable[[], None]
 Refusal = tuple[str, str]  # source, reason
 
 SMALLEST = 64  # [px] longer side of the face's box
-# Damage (see :func:`.measure.damage`) above which a photograph is refused: what a sharp face of 64 px measures (0.67 to
+# Damage (see :mod:`..faces.measure`) above which a photograph is refused: what a sharp face of 64 px measures (0.67 to
 # 0.77), so that a large and blurred one must hold as much.
 WORST = 0.8
-# Shades (see :func:`.measure.shades`) below which it is a drawing, or a copy that has lost as much. Of 3,403
+# Shades (see :func:`..faces.measure.shades`) below which it is a drawing, or a copy that has lost as much. Of 3,403
 # photographs of the train split 15 have less: engravings, drawings and prints in black and white alone.
 SHADELESS = 4.0
 MOST = 8  # photographs of a person that are used; more brought nothing in ReF-LDM (0.65 with five, 0.66 with eight)
@@ -137,7 +136,7 @@ def encode_references(
 
     Memory grows by the faces (3 MB each), not by the photographs: an iterator may read them one by one.
 
-    Refused with a reason, and named in the log and in :attr:`.records.References.refused`, is a photograph
+    Refused with a reason, and named in the log and in :attr:`..records.References.refused`, is a photograph
 
     - with no face, or whose face is smaller than 64 px, or too damaged (above 0.8), or drawn in few shades;
     - with several faces where no photograph of the person alone says whose is meant, and none of them has twice the
@@ -145,7 +144,7 @@ def encode_references(
     - that clearly shows another person than most of the others do (where there are as many of each, than the first);
     - beyond the best eight of a person (by weight and by how little damaged they are, then by size).
 
-    A photograph that is doubtful counts for less, and is named in :attr:`.records.References.doubted`.
+    A photograph that is doubtful counts for less, and is named in :attr:`..records.References.doubted`.
 
     A person with all photographs refused is not among the people. Whether a photograph is worse than the face that it
     is to serve, or the very same picture, is seen when texture is transferred (:mod:`.transfer`).

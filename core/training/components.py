@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .geometry import TEMPLATE_SIZE, template
+from ..geometry import TEMPLATE_SIZE, template
 
 EYE, NOSE, MOUTH = (46.0, 30.0), (38.0, 44.0), (58.0, 30.0)  # half widths and heights [px of 512]
 

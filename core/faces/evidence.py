@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .records import FaceQuality
+from ..records import FaceQuality
 
 FULL_SIZE = 126.0  # [px] between the eyes of the template: a face of that size has lost nothing to its size
 SMALLEST_SIZE = 4.0

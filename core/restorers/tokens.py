@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .crop import into_crops, maps_into_crops, template_view
-from .records import Crops, FaceTokens, Lookup
-from .restorers import Restorer
+from ..faces.crop import into_crops, maps_into_crops, template_view
+from ..records import Crops, FaceTokens, Lookup, Restorer
 from .token_restorer import TokenRestorer
 
 Progress = Callable[[], None]
@@ -46,7 +45,7 @@ def encode_tokens(
         crops: aligned faces, with or without a margin; none are fine.
         restorer: one with a codebook.
         lookup: None takes the nearest codes.
-        progress: see :class:`.restorers.Restorer`.
+        progress: see :class:`..records.Restorer`.
 
     Returns:
         Tokens at the restorer's own content weight, and quality weight 1.

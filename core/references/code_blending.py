@@ -35,8 +35,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .lookup import adain
-from .records import FaceTokens, Person
+from ..models.lookup import adain
+from ..records import FaceTokens, Person
 
 Progress = Callable[[], None]
 

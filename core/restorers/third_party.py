@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .batches import face_batches
-from .checkpoints import fingerprint, fingerprint_file
-from .geometry import TEMPLATE_SIZE
+from ..batches import face_batches
+from ..files.checkpoints import fingerprint, fingerprint_file
+from ..geometry import TEMPLATE_SIZE
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[], None]
@@ -74,7 +74,7 @@ class SpandrelRestorer:
 
     @torch.no_grad()
     def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
-        """Restore aligned faces (see :class:`.restorers.Restorer`). These networks have no fidelity to set."""
+        """Restore aligned faces (see :class:`..records.Restorer`). These networks have no fidelity to set."""
         _ignore(self.name, fidelity)
         parameter = next(self.network.parameters())
         restored = [faces[:0].float()]
@@ -133,7 +133,7 @@ class OnnxRestorer:
         return fits[0], scalars[0] if scalars else None
 
     def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
-        """Restore aligned faces (see :class:`.restorers.Restorer`); fidelity None is 0.5 where there is one to set."""
+        """Restore aligned faces (see :class:`..records.Restorer`); fidelity None is 0.5 where there is one to set."""
         feed: dict[str, np.ndarray] = {}
         if self._weight is None:
             _ignore(self.name, fidelity)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..records import Face
 from .crop import crop_faces
 from .detect import ORDERS
 from .measure import measure_quality
-from .records import Face
 
 log = logging.getLogger(__name__)
 

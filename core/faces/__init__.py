@@ -1,0 +1,1 @@
+"""Faces of photographs: found, chosen, cropped, measured, told apart, and pasted back."""

@@ -1,0 +1,1 @@
+"""Pictures and weights: bytes in and out."""

@@ -1,0 +1,1 @@
+"""Good photographs of people: encoded, matched to faces, and what they give to them."""
