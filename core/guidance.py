@@ -14,7 +14,7 @@ from .records import Crops, References
 from .references.encoding import Refusal, check_embedder
 from .references.matching import check_names, check_threshold, likeness
 from .references.transfer import Transferred, attribution_map, check_strength, shares_taken
-from .refining import RefinedFace, Refinement, refine_faces
+from .refinement import RefinedFace, Refinement, refine_faces
 from .restorers.token_restorer import TokenRestorer
 from .restorers.tokens import invention_map
 from .stages import Given, Mix, draw_faces
@@ -117,7 +117,7 @@ def restore_guided(
         reader: the built-in embedder, where it is at hand; read from disk where refinement needs it.
 
     Raises:
-        ValueError: as :func:`.references.transfer.transfer_texture`, :func:`.refining.refine_faces`.
+        ValueError: as :func:`.references.transfer.transfer_texture`, :func:`.refinement.refine_faces`.
     """
     given = Given(guidance.references, people, guidance.strength)
     mix = Mix(fidelity)

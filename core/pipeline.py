@@ -19,7 +19,7 @@ from .guidance import Guidance, Guided, Proof, restore_guided
 from .records import Crops, Face, Restorer
 from .references.encoding import Refusal, check_restorer
 from .references.matching import Match, labelled, labels_or_matches
-from .refining import RefinedFace, Refinement
+from .refinement import RefinedFace, Refinement
 from .restorers.token_restorer import TokenRestorer
 from .stages import Mix, draw_faces
 

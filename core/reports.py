@@ -9,7 +9,7 @@ from .pipeline import FaceReport, LeftAlone
 from .records import Face, References
 from .references.encoding import Refusal
 from .references.matching import Match
-from .refining import RefinedFace
+from .refinement import RefinedFace
 
 
 def face_record(face: Face) -> dict[str, object]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .faces.identity import Embedder
 from .records import Crops, FaceTokens, References
 from .references.transfer import Transferred, photographs_for, transfer_texture
-from .refining import RefinedFace, Refinement, refine_faces
+from .refinement import RefinedFace, Refinement, refine_faces
 from .restorers.token_restorer import TokenRestorer
 from .restorers.tokens import encode_tokens, restore_tokens
 
@@ -100,7 +100,7 @@ def draw_faces(
             ``"transfer"`` and ``"decode"``.
 
     Raises:
-        ValueError: as the stages, :func:`.refining.refine_faces` among them.
+        ValueError: as the stages, :func:`.refinement.refine_faces` among them.
     """
     mix = mix or Mix()
     refinement = (refinement or Refinement(0)).settled(restorer)

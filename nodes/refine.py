@@ -11,8 +11,7 @@ from comfy_api.latest import io
 from ..core.records import FaceTokens, References
 from ..core.references.matching import labels_or_matches
 from ..core.references.transfer import photographs_for
-from ..core.refine import STEPS, refine_tokens
-from ..core.refining import OWN_STEPS, Refinement, refined_faces
+from ..core.refinement import OWN_STEPS, STEPS, Refinement, refine_tokens, refined_faces
 from ..core.reports import refined_record
 from . import models
 from .progress import working

@@ -13,7 +13,7 @@ from ..core.guidance import Guidance
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
 from ..core.records import Crops, References, Restorer
 from ..core.references.matching import parse_manual
-from ..core.refining import Refinement
+from ..core.refinement import Refinement
 from ..core.reports import restored_record
 from . import models
 from .crop import tiles_of

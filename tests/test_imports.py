@@ -156,7 +156,7 @@ FLOORS = (
     ("batches", "files", "models"),
     ("faces",),
     ("restorers",),
-    ("references", "refine", "refining"),
+    ("references", "refinement"),
     ("stages",),
     ("guidance",),
     ("pipeline",),
@@ -164,7 +164,6 @@ FLOORS = (
     ("apps", "training"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-BESIDE = {("refining", "refine")}  # one room in two files
 
 
 def test_every_room_of_core_has_its_floor():
@@ -178,7 +177,7 @@ def test_imports_run_downwards():
         if name[:2] != ("", "core"):
             return False
         here, there = Path(path.relative_to(ROOT / "core").parts[0]).stem, name[2]
-        return here != there and FLOOR[there] >= FLOOR[here] and (here, there) not in BESIDE
+        return here != there and FLOOR[there] >= FLOOR[here]
 
     core = [path for path in (ROOT / "core").rglob("*.py") if path.parent != ROOT / "core" or path.stem != "__init__"]
     assert offences([path for path in core if path.parts[-2:-1] not in (("apps",), ("training",))], upwards) == []

@@ -890,7 +890,7 @@ def person(run, refining):
 
 
 def test_refining_stands_between_encoding_and_drawing(run, person):
-    from resemblance.core.refine import refine_tokens
+    from resemblance.core.refinement import refine_tokens
 
     tokens = person.tokens
     same, _, _, report = run("RefineLatent", tokens=tokens, steps=0, identity=1.0, candidates=8).args
@@ -908,7 +908,7 @@ def test_refining_stands_between_encoding_and_drawing(run, person):
 
 
 def test_several_candidates_show_what_is_invented(run, person):
-    from resemblance.core.refine import refine_tokens
+    from resemblance.core.refinement import refine_tokens
     from resemblance.nodes import models as ours
 
     given = {"tokens": person.tokens, "steps": 1, "candidates": 2}

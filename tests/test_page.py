@@ -30,7 +30,7 @@ from resemblance.core.guidance import Guidance, restore_guided
 from resemblance.core.pipeline import RestoreOptions, restore_photos
 from resemblance.core.references.encoding import ReferencePhoto, encode_references
 from resemblance.core.references.matching import labelled, match_faces
-from resemblance.core.refining import Refinement
+from resemblance.core.refinement import Refinement
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "nodes" / "examples"

@@ -14,8 +14,7 @@ from resemblance.core.records import Face
 from resemblance.core.references.encoding import ReferencePhoto, encode_references
 from resemblance.core.references.matching import labelled, match_faces
 from resemblance.core.references.transfer import needed, transfer_texture
-from resemblance.core.refine import refine_tokens
-from resemblance.core.refining import Refinement
+from resemblance.core.refinement import Refinement, refine_tokens
 from resemblance.core.reports import restored_record
 from resemblance.core.restorers.tokens import encode_tokens
 

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from people import ColourEmbedder, Giving
-from resemblance.core import refining as refining_module
+from resemblance.core import refinement as refinement_module
 from resemblance.core.faces.crop import aligned_crops
-from resemblance.core.refine import Refined
-from resemblance.core.refining import RefinedFace, Refinement, refine_faces, refined_faces
+from resemblance.core.refinement import Refined, RefinedFace, Refinement, refine_faces, refined_faces
 from resemblance.core.reports import refined_record
 from resemblance.core.restorers.tokens import encode_tokens
 
@@ -41,7 +40,7 @@ def test_the_largest_seed_can_be_used(tokens):
 
 def test_steps_left_open_are_the_restorers_own(monkeypatch):
     able, unable = Giving(prior=True), Giving()
-    monkeypatch.setattr(refining_module, "OWN_STEPS", 3)
+    monkeypatch.setattr(refinement_module, "OWN_STEPS", 3)
     assert Refinement(identity=0.5, seed=4).settled(able) == Refinement(3, 0.5, 4)
     assert Refinement().settled(unable).steps == 0
     for asked in (0, 5):

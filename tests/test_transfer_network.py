@@ -12,7 +12,7 @@ from resemblance.core.models.prior import Prior, PriorConfig, given_by
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.models.transfer import TransferConfig, TransferGuide, TransferNet
 from resemblance.core.records import Lookup, Person
-from resemblance.core.refine import refine_tokens
+from resemblance.core.refinement import refine_tokens
 from resemblance.core.restorers.token_restorer import TokenRestorer
 from resemblance.core.restorers.tokens import decode_tokens, encode_tokens
 from torch import Tensor

@@ -15,7 +15,7 @@ from ..faces.detect import detect_faces, load_detector
 from ..faces.identity import BuiltinEmbedder
 from ..files.images import FORMATS, Photo, write_photo
 from ..pipeline import RestoreOptions
-from ..refining import Refinement
+from ..refinement import Refinement
 from ..restorers.table import load_restorer
 from ..restorers.token_restorer import TokenRestorer
 from .console import FAILURES, one_line, say, write_json

@@ -23,7 +23,7 @@ from ..guidance import Guidance
 from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
 from ..records import Restorer
 from ..references.matching import ENOUGH, parse_manual
-from ..refining import Refinement
+from ..refinement import Refinement
 from ..reports import references_record, restored_record
 from ..restorers.table import load_restorer
 from ..restorers.token_restorer import TokenRestorer

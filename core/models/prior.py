@@ -74,7 +74,7 @@ class Prior(nn.Module):
     """The velocity of the flow (see the head of this file), and the mask that guidance passes through.
 
     Buffers `mean` and `spread` (1,L,1,1) normalise latents; `mask` (1,1,h,w) in [0,1] says where a latent may be moved
-    towards an identity (see :mod:`..refine`).
+    towards an identity (see :mod:`..refinement`).
     """
 
     mean: Tensor

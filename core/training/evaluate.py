@@ -33,7 +33,7 @@ from ..guidance import Guidance
 from ..pipeline import RestoreOptions, restore_crops, strength_for
 from ..records import Restorer
 from ..references.matching import labelled, match_faces
-from ..refining import Refinement
+from ..refinement import Refinement
 from ..restorers.token_restorer import TokenRestorer
 from .album import Album, lookalikes_for, references_for
 from .data import to_tensor

@@ -1,8 +1,8 @@
 """Stage 9: the mask through which an identity may move a latent, learned with the prior frozen.
 
-Where one step of the prior leads is moved down the slope of the identity loss, as :mod:`..refine` does it, and drawn:
-the mask is to bring the drawn face nearer to the truth, as the embedder's teacher and the eye see it, and to be no
-larger than that takes.
+Where one step of the prior leads is moved down the slope of the identity loss, as :mod:`..refinement` does it, and
+drawn: the mask is to bring the drawn face nearer to the truth, as the embedder's teacher and the eye see it, and to
+be no larger than that takes.
 
     python -m resemblance.core.training.mask --work WORK --minutes 5 --export core/weights/prior.safetensors
 """
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..faces.identity import WEIGHTS, BuiltinEmbedder
+from ..models.flow import solve, towards
 from ..models.prior import NOISE, Prior
-from ..refine import GUIDANCE, solve, towards
+from ..refinement import GUIDANCE
 from ..restorers.table import BUILTIN, load_restorer
 from .data import prefetch
 from .flow import encoded, frozen_restorer

@@ -25,7 +25,7 @@ from ..faces.measure import measure_quality
 from ..models.restorer import ResemblanceNet
 from ..records import FaceTokens, Person
 from ..references.transfer import needed
-from ..refine import refine_tokens
+from ..refinement import refine_tokens
 from ..restorers.table import attach_prior, load_restorer
 from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import encode_tokens

@@ -13,7 +13,7 @@ from ...records import Crops, References
 from ...references.encoding import Refusal
 from ...references.matching import Match, likeness
 from ...references.transfer import attribution_map, shares_taken
-from ...refining import Refinement
+from ...refinement import Refinement
 from ...restorers.tokens import invention_map
 from ...stages import Given, Mix, draw_faces
 from .graph import Settings

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ...references.matching import NOBODY
-from ...refining import Refinement
+from ...refinement import Refinement
 
 COMFY = "0.3.75"  # the core nodes' version that the sockets below are of
 GAP = 70  # [px] between columns

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from ...files.images import FORMATS
-from ...refine import STEPS
+from ...refinement import STEPS
 from . import words
 from .limits import MEGABYTES
 from .people import Studio

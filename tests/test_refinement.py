@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 from resemblance.core.faces.crop import aligned_crops
+from resemblance.core.models.flow import solve, towards
 from resemblance.core.models.prior import Prior
 from resemblance.core.models.restorer import ResemblanceNet
 from resemblance.core.models.transfer import TransferNet
 from resemblance.core.records import FaceQuality, FaceTokens, Lookup, Person
-from resemblance.core.refine import identity_target, refine_tokens, solve, towards
+from resemblance.core.refinement import identity_target, refine_tokens
 from resemblance.core.restorers.table import attach_prior, builtin_restorer
 from resemblance.core.restorers.token_restorer import TokenRestorer
 from resemblance.core.restorers.tokens import encode_tokens

@@ -21,22 +21,64 @@ from torch.nn import functional as F
 from .batches import batch_size, in_batches
 from .faces.crop import maps_into_crops, template_view
 from .faces.evidence import amount
-from .faces.identity import BuiltinEmbedder
+from .faces.identity import BuiltinEmbedder, Embedder
 from .faces.measure import measure_quality
+from .models.flow import solve, towards
 from .models.lookup import look_up
 from .models.prior import NOISE, Prior, given_by
 from .models.restorer import ResemblanceNet
 from .models.transfer import TransferGuide
-from .records import FaceTokens, Lookup, Person
+from .records import FaceTokens, Lookup, Person, Restorer
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[], None]
-Field = Callable[[Tensor, float], Tensor]
 
 STEPS = 8
 GUIDANCE = 0.25  # s of the guidance at strength 1, in spreads of the latent
 LEAST_TRUST = 0.1  # in the embedding of a face that is damaged beyond measure
+OWN_STEPS = 0  # of a restorer with a prior; the table in MODEL_CARD.md says why
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How faces are refined; see :func:`refine_tokens`.
+
+    Attributes:
+        steps: 0 (off) to 8; None is the restorer's own choice.
+        identity: 0 to 1, how strongly the identity steers; above 0 a step takes several times as long.
+        seed: of the noise.
+        candidates: 1 to 8, of how many the one most alike the identity is taken.
+    """
+
+    steps: int | None = None
+    identity: float = 0.0
+    seed: int = 0
+    candidates: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 0 <= self.steps <= STEPS:
+            raise ValueError(f"Got {self.steps} steps of refinement; expected 0 (off) to {STEPS}.")
+        if not 0 <= self.identity <= 1:
+            raise ValueError(f"The strength of the identity was {self.identity:g}; expected 0 to 1.")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"The seed was {self.seed}; expected 0 to 2^64 - 1.")
+        if not 1 <= self.candidates <= STEPS:
+            raise ValueError(f"Got {self.candidates} candidates; expected 1 to {STEPS}.")
+
+    def settled(self, restorer: Restorer) -> Refinement:
+        """The same with a number of steps.
+
+        Raises:
+            ValueError: steps of a restorer that has no prior.
+        """
+        refines = getattr(restorer.network, "prior", None) is not None
+        if self.steps and not refines:
+            raise ValueError(
+                f"'{restorer.name}' has no prior over clean latents and cannot refine; use the built-in restorer, or "
+                "leave refinement out (0 steps)."
+            )
+        return replace(self, steps=OWN_STEPS if refines else 0) if self.steps is None else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,56 +101,58 @@ class Refined:
     stopped: tuple[tuple[int, str], ...]
 
 
-def solve(
-    velocity: Field,
-    x: Tensor,
-    steps: int,
-    guide: Callable[[Tensor], Tensor] | None = None,
-    report: Progress | None = None,
-) -> Tensor:
-    """Follow a flow from t = 0 to t = 1 in even steps of Euler's method.
+@dataclass(frozen=True)
+class RefinedFace:
+    """What refinement did to one face.
 
-    dx/dt = v(x, t) (rectified flow: Liu et al., ICLR 2023, eq. 1), and with guidance v - t·d(x_1), where
-    x_1 = x + (1 - t)·v is where the flow leads to: CLR-Face's guidance of the reverse steps, scaled by how clean the
-    latent is (t stands for √ā). t is taken in the middle of the step, so that any number of steps guides by as much.
-
-    Args:
-        velocity: v of (N,C,h,w) at a time 0 to 1.
-        x: (N,C,h,w) at t = 0.
-        steps: 0 or more.
-        guide: d, what is to be taken off the velocity in the end, from x_1.
-        report: called after each step.
-    """
-    for i in range(steps):
-        t = i / steps
-        v = velocity(x, t)
-        if guide:
-            v = v - (i + 0.5) / steps * guide(x + (1 - t) * v)
-        x = x + v / steps
-        if report:
-            report()
-    return x
-
-
-def towards(likeness: Callable[[Tensor], Tensor], mask: Tensor, strength: float) -> Callable[[Tensor], Tensor]:
-    """The guide that takes s·M·∇L / rms(∇L) off the velocity, L = 1 - likeness.
-
-    Works in inference mode, where what `likeness` reads was made outside it.
-
-    Args:
-        likeness: latents (N,C,h,w) to cosines (N,).
-        mask: (1,1,h,w) in [0,1], M.
-        strength: s.
+    Attributes:
+        candidate: which one was taken, from 0; None where the face stays as it was.
+        stopped: why the face could not be refined, or None.
+        spread: mean over the face of the standard deviation of the candidates' pixels; None with one candidate.
     """
 
-    def guide(latent: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.enable_grad():
-            latent = latent.clone().requires_grad_(True)
-            (slope,) = torch.autograd.grad((1 - likeness(latent)).sum(), latent)
-        rms = slope.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
-        return strength * mask * slope / rms
+    candidate: int | None
+    stopped: str | None
+    spread: float | None
 
-    return guide
+
+def refine_faces(
+    tokens: FaceTokens,
+    refinement: Refinement,
+    people: Sequence[Person | None] | None = None,
+    reader: Embedder | None = None,
+    progress: Progress | None = None,
+) -> tuple[FaceTokens, list[RefinedFace | None]]:
+    """Refine tokens, and say what came of each face; without steps they are given back, and of each face None.
+
+    Raises:
+        ValueError: as :meth:`Refinement.settled`, :func:`refine_tokens`.
+    """
+    steps = refinement.settled(tokens.restorer).steps
+    if not steps:
+        return tokens, [None] * len(tokens)
+    refined = refine_tokens(
+        tokens,
+        steps,
+        refinement.identity,
+        refinement.seed,
+        people,
+        refinement.candidates,
+        reader,  # type: ignore[arg-type]
+        progress,
+    )
+    return refined.tokens, [*refined_faces(refined)]
+
+
+def refined_faces(refined: Refined) -> list[RefinedFace]:
+    """What came of each face."""
+    stopped = dict(refined.stopped)
+    masks = refined.tokens.crops.masks
+    spreads: list[float | None] = [None] * len(masks)
+    if refined.spread is not None:
+        masks = masks.to(refined.spread)
+        spreads = ((refined.spread * masks).sum((1, 2, 3)) / masks.sum((1, 2, 3))).tolist()
+    return [RefinedFace(each, stopped.get(n), spreads[n]) for n, each in enumerate(refined.chosen)]
 
 
 def refine_tokens(
