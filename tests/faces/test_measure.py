@@ -43,7 +43,7 @@ ALIGNED = tuple(map(tuple, TEMPLATE))
 
 @pytest.fixture(scope="module")
 def portrait() -> torch.Tensor:
-    photo = read_photo(Path(__file__).parents[1] / "nodes" / "examples" / "woman_truth.jpg").pixels[None]
+    photo = read_photo(Path(__file__).parents[2] / "nodes" / "examples" / "woman_truth.jpg").pixels[None]
     return crop_faces(photo, detect_faces(photo, backend="builtin")).pixels[0]
 
 

@@ -13,7 +13,7 @@ from resemblance.core.training.detector import assign, loss, mirrored, overlap
 from resemblance.core.training.detector_eval import compare
 from safetensors.torch import load_file
 
-PHOTOS = Path(__file__).parent / "photos"
+PHOTOS = Path(__file__).parents[1] / "photos"
 SMALL = DetectorConfig(widths=(4, 4, 8, 8, 8), blocks=(0, 1, 1, 1), neck=8)
 
 # SCRFD's answers (scrfd_500m_bnkps at 640 px): box, then eyes, nose and corners of the mouth.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # Widgets by position, as saved workflows store their values: frozen from version 0.1.0. New ones go to the end, and are
 # optional, for graphs saved over the API name only those that there were.
 ADDED = {

@@ -380,7 +380,7 @@ def test_weights_of_something_else(tmp_path):
 
 
 def test_the_published_names_find_their_rows():
-    fixtures = Path(__file__).parents[2] / "shared" / "fixtures"
+    fixtures = Path(__file__).parents[3] / "shared" / "fixtures"
     if not fixtures.is_dir():
         pytest.skip(f"the lists of published tensor names are not at {fixtures}")
     for file, family in (("codeformer_keys", "CodeFormer"), ("restoreformer_plus_plus_keys", "RestoreFormer++")):

@@ -14,7 +14,7 @@ from host_server import unavailable
 from PIL import Image
 from resemblance.core.apps.page import serve
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "nodes" / "examples"
 PATIENCE = 60_000  # ms that a busy machine may take
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

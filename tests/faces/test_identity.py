@@ -16,7 +16,7 @@ from resemblance.core.files.checkpoints import fingerprint, fingerprint_file, re
 from resemblance.core.files.images import read_photo
 from safetensors.torch import save_file
 
-PHOTOS = Path(__file__).parent / "photos"
+PHOTOS = Path(__file__).parents[1] / "photos"
 FACES = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(0))
 
 

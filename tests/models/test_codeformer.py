@@ -16,7 +16,7 @@ from resemblance.core.records import Lookup
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
+FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from resemblance.core.references.encoding import ReferencePhoto, encode_referenc
 from resemblance.core.references.matching import labelled, match_faces
 from resemblance.core.refinement import Refinement
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "nodes" / "examples"
 MAN, WOMAN, TWO = (EXAMPLES / f"{name}_damaged.jpg" for name in ("man", "woman", "two_people"))
 

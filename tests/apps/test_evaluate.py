@@ -28,7 +28,7 @@ from resemblance.core.training.data import to_tensor
 from resemblance.core.training.scores import Judges, kid, mean_lab
 from resemblance.core.training.tables import change, damage_all, half_of, markdown, summary
 
-EXAMPLES = Path(__file__).parent.parent / "nodes" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "nodes" / "examples"
 PHOTOGRAPHS = {"man": ("truth",), "woman": ("reference_1", "truth")}
 
 
