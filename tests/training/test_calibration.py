@@ -15,6 +15,7 @@ if not all(map(importlib.util.find_spec, ("cv2", "onnx"))):
 
 from resemblance.core.faces.evidence import Calibration
 from resemblance.core.geometry import template
+from resemblance.core.models.embedding import EmbeddingConfig, EmbeddingNet
 from resemblance.core.records import FaceQuality
 from resemblance.core.training import calibration, embedding_table, restyle, trials
 from resemblance.core.training.calibration import Pairs, fit, losses, pairs_of, reliability, slipped
@@ -72,6 +73,13 @@ def test_a_stranger_who_slipped_among_four_is_found():
     assert slipped(made, embed, told) == sentence
     # Who believes all finds nobody.
     assert slipped(made, embed, Calibration((7.0, *(0.0,) * 9))).endswith("four right ones 0 found")
+
+
+def test_weights_are_moved_back_by_a_share():
+    config = EmbeddingConfig(4, (8, 8), (2, 2), dim=6)
+    trained, begun = EmbeddingNet(config), EmbeddingNet(config)
+    expected = 0.85 * trained.out.weight.detach() + 0.15 * begun.out.weight.detach()
+    torch.testing.assert_close(calibration.moved_back(trained, begun).out.weight.detach(), expected)
 
 
 def test_shares_that_pass_are_those_counted_by_hand():
