@@ -11,9 +11,10 @@ from torch import Tensor
 from .faces.crop import template_view
 from .faces.identity import Embedder
 from .records import Crops, References
-from .references.encoding import Refusal, check_embedder
+from .references.encoding import check_embedder
 from .references.matching import check_names, check_threshold, likeness
 from .references.transfer import Transferred, attribution_map, check_strength, shares_taken
+from .references.views import Refusal
 from .refinement import RefinedFace, Refinement, refine_faces
 from .restorers.token_restorer import TokenRestorer
 from .restorers.tokens import invention_map

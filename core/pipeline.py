@@ -17,8 +17,9 @@ from .faces.measure import measure_quality
 from .faces.paste import paste_faces
 from .guidance import Guidance, Guided, Proof, restore_guided
 from .records import Crops, Face, Restorer
-from .references.encoding import Refusal, check_restorer
+from .references.encoding import check_restorer
 from .references.matching import Match, labelled, labels_or_matches
+from .references.views import Refusal
 from .refinement import RefinedFace, Refinement
 from .restorers.token_restorer import TokenRestorer
 from .stages import Mix, draw_faces

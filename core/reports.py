@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from .guidance import Proof
 from .pipeline import FaceReport, LeftAlone
 from .records import Face, References
-from .references.encoding import Refusal
 from .references.matching import Match
+from .references.views import Refusal
 from .refinement import RefinedFace
 
 

@@ -11,9 +11,10 @@ from resemblance.core.geometry import TEMPLATE
 from resemblance.core.guidance import Guidance
 from resemblance.core.pipeline import RestoreOptions, restore_crops, restore_photos, strength_for
 from resemblance.core.records import Face
-from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.references.encoding import encode_references
 from resemblance.core.references.matching import labelled, match_faces
 from resemblance.core.references.transfer import needed, transfer_texture
+from resemblance.core.references.views import ReferencePhoto
 from resemblance.core.refinement import Refinement, refine_tokens
 from resemblance.core.reports import restored_record
 from resemblance.core.restorers.tokens import encode_tokens

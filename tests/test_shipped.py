@@ -14,7 +14,8 @@ from resemblance.core.faces.identity import WEIGHTS as EMBEDDING
 from resemblance.core.faces.identity import BuiltinEmbedder
 from resemblance.core.files.checkpoints import about, fingerprint, read
 from resemblance.core.files.images import read_photo
-from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.references.encoding import encode_references
+from resemblance.core.references.views import ReferencePhoto
 from resemblance.core.restorers.table import BUILTIN, TRANSFER, builtin_restorer
 from resemblance.core.restorers.tokens import code_use, decode_tokens, encode_tokens, restore_tokens
 

@@ -13,7 +13,9 @@ from ..faces.detect import detect_faces, load_detector
 from ..faces.identity import Embedder, load_embedder
 from ..files.images import read_photo
 from ..records import References, Restorer
-from ..references.encoding import ReferencePhoto, check_restorer, encode_references, load_references, save_references
+from ..references.encoding import check_restorer, encode_references
+from ..references.saving import load_references, save_references
+from ..references.views import ReferencePhoto
 from ..reports import references_record
 from ..restorers.table import load_restorer
 from .console import FAILURES, count, one_line, say, write_json

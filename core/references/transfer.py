@@ -15,8 +15,9 @@ from ..faces.measure import luma, measure_quality
 from ..faces.preview import COLOURS
 from ..records import Crops, FaceQuality, FaceTokens, Person, References
 from .code_blending import borrow
-from .encoding import Refusal, check_restorer, qualities_of
+from .encoding import check_restorer
 from .matching import check_names
+from .views import Refusal, qualities_of
 
 Progress = Callable[[], None]
 

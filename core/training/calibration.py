@@ -27,7 +27,8 @@ from torch.nn import functional as F
 from ..faces.evidence import Calibration, terms
 from ..models.embedding import EmbeddingNet
 from ..records import Face, FaceQuality
-from ..references.encoding import View, one_person
+from ..references.sorting import one_person
+from ..references.views import View
 from .embedding_table import network_of
 from .judges import Recognizer
 from .loop import write_weights

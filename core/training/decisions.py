@@ -21,7 +21,8 @@ from ..files.images import read_photo
 from ..guidance import Guidance
 from ..pipeline import RestoreOptions, restore_photos
 from ..records import References
-from ..references.encoding import ReferencePhoto, encode_references
+from ..references.encoding import encode_references
+from ..references.views import ReferencePhoto
 from ..restorers.token_restorer import TokenRestorer
 from .album import Album
 from .data import to_tensor

@@ -22,7 +22,7 @@ from resemblance.core.apps.cli import build_parser, main
 from resemblance.core.files.images import read_photo
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.records import Face
-from resemblance.core.references.encoding import load_references, save_references
+from resemblance.core.references.saving import load_references, save_references
 
 
 class Darker:

@@ -28,8 +28,9 @@ from resemblance.core.faces.detect import detect_faces
 from resemblance.core.files.images import read_photo
 from resemblance.core.guidance import Guidance, restore_guided
 from resemblance.core.pipeline import RestoreOptions, restore_photos
-from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.references.encoding import encode_references
 from resemblance.core.references.matching import labelled, match_faces
+from resemblance.core.references.views import ReferencePhoto
 from resemblance.core.refinement import Refinement
 
 ROOT = Path(__file__).parents[2]

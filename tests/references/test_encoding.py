@@ -6,13 +6,10 @@ import pytest
 import torch
 from people import COLOURS, ColourEmbedder, Giving, Scenes
 from resemblance.core.records import Lookup
-from resemblance.core.references.encoding import (
-    MOST,
-    ReferencePhoto,
-    encode_references,
-    load_references,
-    save_references,
-)
+from resemblance.core.references.encoding import encode_references
+from resemblance.core.references.saving import load_references, save_references
+from resemblance.core.references.sorting import MOST
+from resemblance.core.references.views import ReferencePhoto
 
 
 @pytest.fixture(scope="module")

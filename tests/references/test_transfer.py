@@ -7,8 +7,9 @@ from resemblance.core.faces.crop import aligned_crops, crop_faces
 from resemblance.core.faces.preview import COLOURS
 from resemblance.core.records import FaceQuality
 from resemblance.core.references import transfer as transfer_module
-from resemblance.core.references.encoding import ReferencePhoto, encode_references
+from resemblance.core.references.encoding import encode_references
 from resemblance.core.references.transfer import Transferred, attribution_map, photographs_for, transfer_texture
+from resemblance.core.references.views import ReferencePhoto
 from resemblance.core.restorers.tokens import encode_tokens
 
 

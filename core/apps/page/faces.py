@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ...records import Crops, References
-from ...references.encoding import Refusal
 from ...references.matching import Match, likeness
 from ...references.transfer import attribution_map, shares_taken
+from ...references.views import Refusal
 from ...refinement import Refinement
 from ...restorers.tokens import invention_map
 from ...stages import Given, Mix, draw_faces

@@ -18,8 +18,9 @@ from ...faces.evidence import chance
 from ...faces.identity import Embedder
 from ...files.images import read_photo
 from ...records import Crops, FaceQuality, Person, References
-from ...references.encoding import ReferencePhoto, encode_references
+from ...references.encoding import encode_references
 from ...references.matching import ENOUGH, Match, labelled, match_faces, mean_identity
+from ...references.views import ReferencePhoto
 from ...restorers.token_restorer import TokenRestorer
 
 Progress = Callable[[], None]
