@@ -12,7 +12,9 @@ from .faces.crop import template_view
 from .faces.identity import Embedder
 from .records import Crops, References
 from .references.encoding import check_embedder
-from .references.matching import check_names, check_threshold, likeness
+from .references.likeness import likeness
+from .references.matching import check_threshold
+from .references.names import check_names
 from .references.transfer import Transferred, attribution_map, check_strength, shares_taken
 from .references.views import Refusal
 from .refinement import RefinedFace, Refinement, refine_faces

@@ -13,7 +13,8 @@ from ..core.faces.crop import crop_faces
 from ..core.faces.identity import EMBEDDERS, Embedder
 from ..core.records import Face, FaceTokens, PhotoFaces, References, Restorer
 from ..core.references.encoding import encode_references
-from ..core.references.matching import Match, labelled, look_at, match_looks, parse_manual
+from ..core.references.matching import Match, labelled, look_at, match_looks
+from ..core.references.names import parse_manual
 from ..core.references.views import ReferencePhoto
 from ..core.reports import match_record, references_record
 from . import models

@@ -12,7 +12,7 @@ from ..core.faces.crop import into_crops, with_pixels
 from ..core.guidance import Guidance
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
 from ..core.records import Crops, References, Restorer
-from ..core.references.matching import parse_manual
+from ..core.references.names import parse_manual
 from ..core.refinement import Refinement
 from ..core.reports import restored_record
 from . import models

@@ -22,7 +22,8 @@ from ..geometry import TEMPLATE_SIZE, scaling, warp
 from ..guidance import Guidance
 from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
 from ..records import Restorer
-from ..references.matching import ENOUGH, parse_manual
+from ..references.matching import ENOUGH
+from ..references.names import parse_manual
 from ..refinement import Refinement
 from ..reports import references_record, restored_record
 from ..restorers.table import load_restorer

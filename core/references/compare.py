@@ -14,7 +14,7 @@ from ..faces.identity import Embedder
 from ..faces.measure import measure_quality
 from ..records import Face, References
 from .encoding import check_embedder
-from .matching import effective_count, likeness
+from .likeness import effective_count, likeness
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..faces.crop import template_view
 from ..faces.evidence import chance, log_odds
 from ..faces.identity import Embedder, built_in
 from ..faces.measure import measure_quality
-from ..records import Crops, Face, FaceQuality, Person, References
+from ..records import Crops, Face, FaceQuality, References
 from .encoding import check_embedder
+from .likeness import effective_count, likeness, mean_identity
+from .names import check_names
 
 log = logging.getLogger(__name__)
 
-NOBODY = "none"  # what is written in place of a name
 PRESENT = 0.9  # how likely it is that somebody whose photographs are given is in the picture
 TWICE = 0.02  # and that another face shows the same person: a contact sheet, a mirror
 BY_HAND = log_odds(0.97)  # how far a name given by hand is believed before the face is looked at
@@ -244,65 +243,10 @@ def qualities_of(crops: Crops) -> list[FaceQuality]:
     return [quality for quality in known if quality] if all(known) else measure_quality(crops)
 
 
-def likeness(embeddings: Tensor, references: References) -> Tensor:
-    """Cosine (N,P) of each embedding (N,E) with each person's :func:`mean_embedding`."""
-    means = [mean_embedding(person).to(embeddings) for person in references.people]
-    if not means:
-        return embeddings.new_zeros(len(embeddings), 0)
-    return F.normalize(embeddings, dim=1) @ torch.stack(means).T
-
-
-def mean_embedding(person: Person) -> Tensor:
-    """Unit embedding (E,) that stands for a person: the mean of their photographs', weighted."""
-    return _mean(person.embeddings, person)
-
-
-def mean_identity(person: Person) -> Tensor:
-    """The same of the built-in embedder's (D,)."""
-    return _mean(person.identity, person)
-
-
-def effective_count(person: Person) -> float:
-    """How many photographs there are, where one that counts less than others is less than one."""
-    return sum(person.weights) ** 2 / sum(weight**2 for weight in person.weights)
-
-
-def check_names(names: Iterable[str], references: References) -> None:
-    """Raise ValueError unless all names are among the references'."""
-    known = [person.name for person in references.people]
-    for name in names:
-        if name not in known:
-            raise ValueError(
-                f"'{name}' is not among the people of the references; expected one of {', '.join(known) or 'nobody'}."
-            )
-
-
 def check_threshold(threshold: float) -> None:
     """Raise ValueError unless the threshold is a chance."""
     if not 0 < threshold < 1:
         raise ValueError(f"The threshold of matching was {threshold:g}; expected a chance above 0 and below 1.")
-
-
-def parse_manual(text: str) -> dict[int, str | None]:
-    """Numbers of faces and names, such as ``"1=anna, 2=none"``; nothing where the text is empty.
-
-    Raises:
-        ValueError: anything else.
-    """
-    found: dict[int, str | None] = {}
-    for part in filter(str.strip, re.split(r"[,\n]", text)):
-        pair = re.fullmatch(r"\s*(\d{1,6})\s*=\s*(\S.*?)\s*", part)
-        if not pair or int(pair[1]) in found:
-            raise ValueError(
-                f"The matches were '{text}'; expected numbers of faces and names such as '0=anna, 1={NOBODY}', each "
-                "number once."
-            )
-        found[int(pair[1])] = None if pair[2] == NOBODY else pair[2]
-    return found
-
-
-def _mean(embeddings: Tensor, person: Person) -> Tensor:
-    return F.normalize(embeddings.new_tensor(person.weights) @ embeddings, dim=0)
 
 
 def _chances(likely: Tensor) -> Tensor:

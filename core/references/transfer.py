@@ -16,7 +16,7 @@ from ..faces.preview import COLOURS
 from ..records import Crops, FaceQuality, FaceTokens, Person, References
 from .code_blending import borrow
 from .encoding import check_restorer
-from .matching import check_names
+from .names import check_names
 from .views import Refusal, qualities_of
 
 Progress = Callable[[], None]

@@ -8,20 +8,18 @@ import torch
 from people import ColourEmbedder, calibrated
 from resemblance.core.faces.crop import aligned_crops, pick_crops
 from resemblance.core.records import FaceQuality, Person, References
+from resemblance.core.references.likeness import effective_count, likeness, mean_identity
 from resemblance.core.references.matching import (
     Match,
-    effective_count,
     labelled,
     labels_or_matches,
-    likeness,
     linked_faces,
     look_at,
     match_faces,
     match_looks,
     match_people,
-    mean_identity,
-    parse_manual,
 )
+from resemblance.core.references.names import parse_manual
 from torch.nn import functional as F
 
 GOOD, RUINED = FaceQuality(1.0, 126.0, 0.0, 0.1), FaceQuality(0.2, 126.0, 0.0, 0.9)

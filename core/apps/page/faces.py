@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...records import Crops, References
-from ...references.matching import Match, likeness
+from ...references.likeness import likeness
+from ...references.matching import Match
 from ...references.transfer import attribution_map, shares_taken
 from ...references.views import Refusal
 from ...refinement import Refinement

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from ...references.matching import NOBODY
+from ...references.names import NOBODY
 from ...refinement import Refinement
 
 COMFY = "0.3.75"  # the core nodes' version that the sockets below are of

@@ -19,7 +19,8 @@ from ...faces.identity import Embedder
 from ...files.images import read_photo
 from ...records import Crops, FaceQuality, Person, References
 from ...references.encoding import encode_references
-from ...references.matching import ENOUGH, Match, labelled, match_faces, mean_identity
+from ...references.likeness import mean_identity
+from ...references.matching import ENOUGH, Match, labelled, match_faces
 from ...references.views import ReferencePhoto
 from ...restorers.token_restorer import TokenRestorer
 

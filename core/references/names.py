@@ -1,0 +1,38 @@
+"""Names given by hand: which face is whose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..records import References
+
+NOBODY = "none"  # what is written in place of a name
+
+
+def check_names(names: Iterable[str], references: References) -> None:
+    """Raise ValueError unless all names are among the references'."""
+    known = [person.name for person in references.people]
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"'{name}' is not among the people of the references; expected one of {', '.join(known) or 'nobody'}."
+            )
+
+
+def parse_manual(text: str) -> dict[int, str | None]:
+    """Numbers of faces and names, such as ``"1=anna, 2=none"``; nothing where the text is empty.
+
+    Raises:
+        ValueError: anything else.
+    """
+    found: dict[int, str | None] = {}
+    for part in filter(str.strip, re.split(r"[,\n]", text)):
+        pair = re.fullmatch(r"\s*(\d{1,6})\s*=\s*(\S.*?)\s*", part)
+        if not pair or int(pair[1]) in found:
+            raise ValueError(
+                f"The matches were '{text}'; expected numbers of faces and names such as '0=anna, 1={NOBODY}', each "
+                "number once."
+            )
+        found[int(pair[1])] = None if pair[2] == NOBODY else pair[2]
+    return found
