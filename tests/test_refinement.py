@@ -258,7 +258,7 @@ def test_references_are_read_as_far_as_it_is_sure_of_the_person(tokens: FaceToke
     doubted = refine_tokens(told(tokens, 0.6, None), 1, people=people).tokens.content
     assert torch.equal(doubted[1], trusted[1])
     assert not torch.equal(doubted[0], trusted[0])
-    assert torch.equal(refine_tokens(told(tokens, 1.0, 0.95), 1, people=people).tokens.content, trusted)
+    assert torch.equal(refine_tokens(told(tokens, 1.0, 0.99), 1, people=people).tokens.content, trusted)
 
 
 def test_whom_a_face_should_look_like_is_told_by_what_is_left_of_it_and_by_its_references(
@@ -272,7 +272,7 @@ def test_whom_a_face_should_look_like_is_told_by_what_is_left_of_it_and_by_its_r
     ]
     measured = replace(tokens, crops=replace(tokens.crops, faces=tuple(faces)))
     target = identity_target(told(measured, 0.6, None), own, [anna, anna])
-    trust = (0.6 / 0.9) ** 4
+    trust = (0.6 / 0.98) ** 8
     expected = F.normalize(torch.stack([0.75 * own[0] + trust * anna.identity[0], 0.3 * own[1] + anna.identity[0]]))
     torch.testing.assert_close(target, expected)
     torch.testing.assert_close(identity_target(told(measured, 0.6, 0.6), own, [None, None]), own)
