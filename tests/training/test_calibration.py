@@ -69,7 +69,7 @@ def test_a_stranger_who_slipped_among_four_is_found():
     made, _ = some_trials(people=6, photographs=5, noise=0.1)
     made = replace(made, quality={"clean": made.quality["severe"]})
     told = Calibration((-20.0, 40.0, *(0.0,) * 8))  # cosines of the same are 0.97 and more, of strangers -0.6 to 0.6
-    sentence = "of 24 right photographs 0 are refused, of 6 strangers among four right ones 6 found"
+    sentence = "of 240 right photographs 0 are refused, of 60 strangers among four right ones 60 found"
     assert slipped(made, embed, told) == sentence
     # Who believes all finds nobody.
     assert slipped(made, embed, Calibration((7.0, *(0.0,) * 9))).endswith("four right ones 0 found")
