@@ -272,7 +272,7 @@ def test_whom_a_face_should_look_like_is_told_by_what_is_left_of_it_and_by_its_r
     ]
     measured = replace(tokens, crops=replace(tokens.crops, faces=tuple(faces)))
     target = identity_target(told(measured, 0.6, None), own, [anna, anna])
-    trust = (0.6 / 0.98) ** 8
+    trust = (0.6 / 0.9) ** 4
     expected = F.normalize(torch.stack([0.75 * own[0] + trust * anna.identity[0], 0.3 * own[1] + anna.identity[0]]))
     torch.testing.assert_close(target, expected)
     torch.testing.assert_close(identity_target(told(measured, 0.6, 0.6), own, [None, None]), own)

@@ -26,11 +26,11 @@ SMALLEST_SIZE = 4.0
 # enlarged (0.63 and 0.40 in the median), and the regression says nothing of sharper ones. MODEL_CARD.md says more.
 LEAST_DAMAGE, LEAST_BLUR = 0.5, 0.5
 TERMS = 10
-# See :func:`amount`. Tried on people of the train split (30 of LFW, 24 of London; EdgeFace, named by hand): with 0.9
-# and 4 a stranger's photographs changed London's faces by -.043 at moderate and -.089 at severe damage, with these by
-# -.032 and -.061, LFW's by no more than .006; right ones gave .292 to LFW's severely damaged faces, where 0.9 and 4
-# gave .304.
-SURE, DOUBT = 0.98, 8
+# See :func:`amount`. Tried on people of the train split (30 of LFW with three photographs, 24 of London with one;
+# EdgeFace, severe damage, named by hand): right ones give LFW's faces .304 and a stranger's change London's by -.089;
+# with 0.98 and 8 it is .292 and -.061. So the stricter pays where more than three in ten references are somebody
+# else's.
+SURE, DOUBT = 0.9, 4
 # Not more than this is ever said by one look, for or against, whatever the regression says: e^7 is 1 in 1,100.
 CERTAIN = 7.0
 
@@ -85,8 +85,7 @@ def chance(log_odds: float) -> float:
 def amount(chance: float | None) -> float:
     """How much (0 to 1) is taken of references that show the same person with a chance; None is no doubt.
 
-    All of it from 0.98 on, half at 0.9, next to nothing at a half: somebody else's face does more harm than the right
-    one's absence.
+    All of it from 0.9 on, a tenth at a half: somebody else's face does more harm than the right one's absence.
     """
     return 1.0 if chance is None else min(1.0, chance / SURE) ** DOUBT
 

@@ -100,7 +100,7 @@ def test_chances():
 
 
 @pytest.mark.parametrize(
-    ("sure", "expected"), [(None, 1), (1.0, 1), (0.98, 1), (0.735, 0.75**8), (0.49, 1 / 256), (0.0, 0)]
+    ("sure", "expected"), [(None, 1), (1.0, 1), (0.9, 1), (0.6, 16 / 81), (0.45, 1 / 16), (0.0, 0)]
 )
 def test_the_less_sure_it_is_the_less_is_taken(sure, expected):
     assert amount(sure) == pytest.approx(expected)
