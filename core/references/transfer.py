@@ -25,12 +25,13 @@ Progress = Callable[[], None]
 # blocks of JPEG for texture, so that a ruined face may seem to be the better one.
 GOOD = 0.35
 SAME_PICTURE = 1 / 255  # mean difference of two aligned faces up to which they are one picture
-# Of its references a face is given the less the sharper it is, down to a quarter: what it shows of itself is better
-# than what photographs of other days do. Tried on people of the train split (30 of LFW with three right references,
-# 24 of London with one): all of them changed EdgeFace by -.007 and +.048 at moderate, +.315 and +.447 at severe
-# damage, this rule by +.016 and +.042, +.307 and +.437. A stranger's took .138 and .183 at moderate damage, now .048
-# and .077.
-LEAST_NEEDED, SHARPER = 0.25, 3.0
+# Of its references a face is given the less the sharper it is, down to a half: what it shows of itself is better than
+# what photographs of other days do. Tried on people of the train split (30 of LFW with three photographs, 24 of London
+# with one) beside a quarter to seven tenths: this has the largest sum of what right ones bring, EdgeFace as the
+# product decides: +.010 and +.047 at moderate damage, +.032 and +.086 where faces are small, +.293 and +.443 at
+# severe. All of them always: -.007 and +.048, +.018 and +.107, +.295 and +.447. A stranger's, named by hand, at
+# moderate damage -.012 and -.044, in place of -.020 and -.058.
+LEAST_NEEDED, SHARPER = 0.5, 3.0
 SHOWN = 0.6  # how strongly a photograph's colour is laid over the face
 
 
@@ -110,7 +111,7 @@ def photographs_for(
 
 
 def needed(quality: FaceQuality) -> float:
-    """How much (0.25 to 1) of its references a face is given, by how much it shows of itself."""
+    """How much (0.5 to 1) of its references a face is given, by how much it shows of itself."""
     return max(LEAST_NEEDED, 1 - SHARPER * quality.sharpness)
 
 
