@@ -19,7 +19,6 @@ from resemblance.core.references.matching import (
     match_looks,
     match_people,
 )
-from resemblance.core.references.names import parse_manual
 from torch.nn import functional as F
 
 GOOD, RUINED = FaceQuality(1.0, 126.0, 0.0, 0.1), FaceQuality(0.2, 126.0, 0.0, 0.9)
@@ -322,22 +321,3 @@ def test_labels_hold_where_there_are_any():
     stranger = replace(crops, faces=(first, replace(second, person="z")))
     with pytest.raises(ValueError, match="'z' is not among"):
         labels_or_matches(stranger, references, ColourEmbedder())
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", {}),
-        ("1=anna", {1: "anna"}),
-        (" 1 = Anna Maria , 2=none,", {1: "Anna Maria", 2: None}),
-        ("0=a\n3=b", {0: "a", 3: "b"}),
-    ],
-)
-def test_manual(text, expected):
-    assert parse_manual(text) == expected
-
-
-@pytest.mark.parametrize("text", ["anna", "1=", "-1=anna", "1=a, 1=b", "x=anna"])
-def test_manual_that_cannot_be_read(text):
-    with pytest.raises(ValueError, match=r"The matches were .* expected numbers of faces and names"):
-        parse_manual(text)

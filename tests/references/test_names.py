@@ -1,0 +1,29 @@
+import pytest
+from resemblance.core.records import References
+from resemblance.core.references.names import check_names, parse_manual
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("1=anna", {1: "anna"}),
+        (" 1 = Anna Maria , 2=none,", {1: "Anna Maria", 2: None}),
+        ("0=a\n3=b", {0: "a", 3: "b"}),
+    ],
+)
+def test_manual(text, expected):
+    assert parse_manual(text) == expected
+
+
+@pytest.mark.parametrize("text", ["anna", "1=", "-1=anna", "1=a, 1=b", "x=anna"])
+def test_manual_that_cannot_be_read(text):
+    with pytest.raises(ValueError, match=r"The matches were .* expected numbers of faces and names"):
+        parse_manual(text)
+
+
+def test_names_of_nobody():
+    nobody = References((), "0" * 16, "built-in", ("c" * 16, "c" * 16))
+    check_names([], nobody)
+    with pytest.raises(ValueError, match="'anna' is not among the people of the references; expected one of nobody"):
+        check_names(["anna"], nobody)
