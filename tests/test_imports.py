@@ -1,4 +1,6 @@
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+CORE = ROOT / "core" / "__init__.py"
 SOURCES = [ROOT / "__init__.py", *(ROOT / "core").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "execution"}
 OPTIONAL = {
@@ -102,6 +105,14 @@ def run(code: str) -> str:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd="/")
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
+
+
+def test_what_programs_are_built_on_is_there():
+    lines = re.findall(r"^- ``([\w.]+)``: (.+)$", (ast.get_docstring(ast.parse(CORE.read_text())) or ""), re.M)
+    assert len(lines) > 15
+    for module, names in lines:
+        found = importlib.import_module(f"resemblance.core.{module}")
+        assert [name for name in names.split(", ") if not hasattr(found, name)] == []
 
 
 def test_importing_the_package_loads_nothing_heavy():
