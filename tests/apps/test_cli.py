@@ -674,3 +674,13 @@ def test_the_readme_has_the_command_that_ci_runs():
     text = (Path(__file__).parents[2] / "README.md").read_text()
     (command,) = re.findall(r"<!-- test command -->\n```sh\n(.*)\n```\n", text)
     assert command.endswith("pytest") and "ruff check" in command and "mypy" in command
+
+
+def test_the_readme_shows_python_that_runs(tmp_path, monkeypatch):
+    root = Path(__file__).parents[2]
+    (code,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Image.open(root / "tests/photos/astronaut_damaged.jpg").save("old.jpg", quality=95)
+    exec(compile(code, "README.md", "exec"), {})
+    before, after = (np.asarray(Image.open(name).convert("RGB"), int) for name in ("old.jpg", "new.png"))
+    assert before.shape == after.shape and np.abs(after - before).max() > 20
