@@ -10,19 +10,21 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from .batches import in_batches
 from .faces.crop import check_photos, crop_faces, pick_crops, template_view
 from .faces.detect import Detect
-from .faces.identity import Embedder
 from .faces.measure import measure_quality
-from .faces.paste import paste_faces
-from .guidance import Guidance, Guided, Proof, restore_guided
-from .records import Crops, Face, Restorer
-from .references.encoding import check_restorer
+from .faces.paste import PasteOptions, paste_faces
+from .loading import Models
+from .records import Crops, Face, References, Restorer
+from .references.diagnostics import ReferenceDiagnostics, diagnose
+from .references.encoding import check_embedders, check_restorer
 from .references.matching import Match, labelled, labels_or_matches
+from .references.names import check_names
+from .references.options import ReferenceOptions
 from .references.views import Refusal
-from .refinement import RefinedFace, Refinement
-from .restorers.token_restorer import TokenRestorer
-from .stages import Mix, draw_faces
+from .refinement import RefinedFace, RefinementOptions, refine_tokens
+from .stages import Drawn, Given, Mix, draw_faces
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,6 @@ Progress = Callable[[], None]
 # best by LPIPS, blurred by 1 px 0.15, where it is three quarters, JPEG at 10 0.4, lightly damaged 0.4, moderately 0.95.
 # Good photographs of other kinds may lie a little higher.
 SHARP, DAMAGED = 0.12, 0.32
-LARGEST_SCALE = 8
 BATCH = 8  # faces given to a restorer at once; fewer where the device's memory does not hold them
 
 
@@ -43,25 +44,37 @@ class RestoreOptions:
 
     Attributes:
         fidelity: 0 (what was learned) to 1 (what is seen); None is the restorer's own choice.
-        strength: 0 to 1, how much of the restored face is blended in; None follows the damage measured on each face, so
+        blend: 0 to 1, how much of the restored face is blended in; None follows the damage measured on each face, so
             that a sharp face is left alone and a mildly damaged one stays close to what it was.
         min_sharpness: faces less sharp than this (0 to 1) are left alone: those blurred on purpose, in the background.
-        refinement: how their latents are refined before they are drawn.
+        references: how photographs of the people are used.
+        refinement: how latents are refined before they are drawn.
+        paste: how restored faces are fitted into the photograph.
+
+    Raises:
+        ValueError: a number outside 0 to 1.
     """
 
     fidelity: float | None = None
-    strength: float | None = None
+    blend: float | None = None
     min_sharpness: float = 0.0
-    scale: float = 1.0
-    refinement: Refinement = field(default_factory=Refinement)
+    references: ReferenceOptions = field(default_factory=ReferenceOptions)
+    refinement: RefinementOptions = field(default_factory=RefinementOptions)
+    paste: PasteOptions = field(default_factory=PasteOptions)
 
     def __post_init__(self) -> None:
-        for name in ("fidelity", "strength", "min_sharpness"):
+        for name in ("fidelity", "blend", "min_sharpness"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} was {value}; expected 0 to 1.")
-        if not 0 < self.scale <= LARGEST_SCALE:
-            raise ValueError(f"scale was {self.scale}; expected above 0 and at most {LARGEST_SCALE}.")
+
+    def resolved(self, restorer: Restorer) -> RestoreOptions:
+        """The same with a restorer's own choices in place of None.
+
+        Raises:
+            ValueError: as :meth:`.refinement.RefinementOptions.resolved`.
+        """
+        return replace(self, refinement=self.refinement.resolved(restorer))
 
 
 @dataclass(frozen=True)
@@ -76,19 +89,19 @@ class Restored:
     """What was done to a face.
 
     Attributes:
-        strength: above 0 to 1, how much of the restored face was blended in.
+        blend: above 0 to 1, how much of the restored face was blended in.
         seconds: its share of the time the network took.
         guided: whether it was restored with references.
         unused: (source, reason) of its person's photographs that were passed over.
-        proof: what the references did to it, where that was asked for.
+        diagnostics: what the references did to it, where that was asked for.
         refined: what refinement did to it, where there was one.
     """
 
-    strength: float
+    blend: float
     seconds: float
     guided: bool
     unused: tuple[Refusal, ...]
-    proof: Proof | None
+    diagnostics: ReferenceDiagnostics | None
     refined: RefinedFace | None
 
 
@@ -135,13 +148,12 @@ class RestoredPhotos:
 
 def restore_photos(
     photos: Tensor,
-    restorer: Restorer,
+    models: Models,
     faces: Sequence[Face] | Detect,
     options: RestoreOptions | None = None,
+    references: References | None = None,
     progress: Progress | None = None,
     in_place: bool = False,
-    guidance: Guidance | None = None,
-    reader: Embedder | None = None,
 ) -> RestoredPhotos:
     """Restore every face of some photographs.
 
@@ -150,61 +162,54 @@ def restore_photos(
 
     Args:
         photos: (B,3,H,W) float RGB in [0,1].
-        restorer: what restores an aligned face.
+        models: what restores an aligned face; with embedders where there are references.
         faces: those of the photographs, or what finds them: photographs → faces, such as
             :func:`.faces.detect.detect_faces` with its options filled in.
         options: default :class:`RestoreOptions`.
+        references: photographs of the people, for the faces that match them. The others are restored as without, and so
+            are all by a restorer without tokens, with a warning.
         progress: called between the network's blocks, and for each face that is cropped and each photograph that is
             pasted into; what it raises stops the work.
         in_place: write into `photos`, for callers that need the original no more.
-        guidance: photographs of the people, for the faces that match them. The others are restored as without, and so
-            are all by a restorer without tokens, with a warning.
-        reader: the built-in embedder; read from disk where refinement or matching needs it and it is not given.
 
     Raises:
-        ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, or references that
-            another restorer encoded; or refinement by a restorer that has no prior.
+        ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, references that
+            others encoded, a name that is not among them; or refinement by a restorer that has no prior.
     """
-    options = options or RestoreOptions()
-    options = replace(options, refinement=options.refinement.settled(restorer))
+    options = (options or RestoreOptions()).resolved(models.restorer)
+    _check_readable(references, options.references, models)
     check_photos(photos)
     _check_finite(photos)
     crops, reports = _crop(photos, faces(photos) if callable(faces) else faces, progress)
     measured = zip(crops.faces, measure_quality(crops), strict=True)
     crops = replace(crops, faces=tuple(replace(face, quality=quality) for face, quality in measured))
-    matches = _match(crops, restorer, guidance, reader)
+    matches = _match(crops, models, options.references, references)
     chosen: list[int] = []
     labels: list[Face] = []
-    strengths: list[float] = []
+    blends: list[float] = []
     for number, (face, match) in enumerate(zip(crops.faces, matches, strict=True)):
         quality = face.quality
         assert quality, "all faces were measured"
         if match:
             face = labelled(face, match)
-        strength = strength_for(quality.damage) if options.strength is None else options.strength
+        blend = blend_for(quality.damage) if options.blend is None else options.blend
         if quality.sharpness < options.min_sharpness:
             reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
             reports.append(FaceReport(face, LeftAlone(reason), match))
-        elif strength == 0:
-            reason = f"it is sharp (damage {quality.damage:.2f})" if options.strength is None else "strength is 0"
+        elif blend == 0:
+            reason = f"it is sharp (damage {quality.damage:.2f})" if options.blend is None else "strength is 0"
             reports.append(FaceReport(face, LeftAlone(reason), match))
         else:
             chosen.append(number)
             labels.append(face)
-            strengths.append(strength)
+            blends.append(blend)
     if len(chosen) < len(crops):
         crops = pick_crops(crops, chosen)
     crops = replace(crops, faces=tuple(labels))
-    restored, outcomes = _restore_all(crops, strengths, restorer, options, guidance, reader, progress)
+    restored, outcomes = _restore_all(crops, blends, models, options, references, progress)
     # A list goes through without the copies that a tensor of several photographs costs.
     pixels, masks = paste_faces(
-        list(photos),
-        crops,
-        restored,
-        strength=strengths,
-        scale=options.scale,
-        in_place=in_place,
-        progress=progress,
+        list(photos), crops, restored, blends, options.paste, in_place=in_place, progress=progress
     )
     treated = zip(labels, outcomes, chosen, strict=True)
     reports += [FaceReport(face, outcome, matches[number]) for face, outcome, number in treated]
@@ -214,20 +219,18 @@ def restore_photos(
 
 def restore_crops(
     crops: Crops,
-    restorer: Restorer,
+    models: Models,
     options: RestoreOptions | None = None,
+    references: References | None = None,
     progress: Progress | None = None,
-    guidance: Guidance | None = None,
-    reader: Embedder | None = None,
 ) -> tuple[Tensor, tuple[FaceReport, ...]]:
     """Restore the template's view of each crop.
 
     Args:
         crops: aligned faces. Where one carries a label (:attr:`.records.Face.person`), all labels hold; else they are
             matched.
-        restorer: what restores them.
-        options: fidelity, strength and refinement are used; a strength of None is 1.
-        progress, guidance, reader: as in :func:`restore_photos`.
+        models, references, progress: as in :func:`restore_photos`.
+        options: nothing is left alone and nothing pasted; a blend of None is 1.
 
     Returns:
         (N,3,512,512) float32 in [0,1], on the crops' device, and what happened to each.
@@ -235,103 +238,137 @@ def restore_crops(
     Raises:
         ValueError: as :func:`restore_photos`.
     """
-    options = options or RestoreOptions()
-    options = replace(options, refinement=options.refinement.settled(restorer))
+    options = (options or RestoreOptions()).resolved(models.restorer)
+    _check_readable(references, options.references, models)
     _check_finite(crops.pixels)
-    strength = 1.0 if options.strength is None else options.strength
-    matches = _match(crops, restorer, guidance, reader)
+    blend = 1.0 if options.blend is None else options.blend
+    matches = _match(crops, models, options.references, references)
     faces = tuple(labelled(f, match) if match else f for f, match in zip(crops.faces, matches, strict=True))
     crops = replace(crops, faces=faces)
-    restored, outcomes = _restore_all(crops, [strength] * len(crops), restorer, options, guidance, reader, progress)
-    if options.strength is not None:
-        restored = torch.lerp(template_view(crops), restored, options.strength)
+    restored, outcomes = _restore_all(crops, [blend] * len(crops), models, options, references, progress)
+    if options.blend is not None:
+        restored = torch.lerp(template_view(crops), restored, options.blend)
     rows = zip(faces, outcomes, matches, strict=True)
     return restored, tuple(FaceReport(face, outcome, match) for face, outcome, match in rows)
 
 
+def blend_for(damage: float) -> float:
+    """How much of a restored face to blend in, by how damaged the face is (:attr:`.records.FaceQuality.damage`)."""
+    x = min(max((damage - SHARP) / (DAMAGED - SHARP), 0.0), 1.0)
+    return x * x * (3 - 2 * x)
+
+
+def check_references(references: References, options: ReferenceOptions, models: Models) -> None:
+    """See that references can be used.
+
+    Raises:
+        ValueError: another restorer or other embedders made them, or a name given by hand is not among them.
+    """
+    check_restorer(references, models.restorer)
+    check_embedders(references, models.telling_apart)
+    check_names([name for name in options.manual.values() if name is not None], references)
+
+
+def _check_readable(references: References | None, options: ReferenceOptions, models: Models) -> None:
+    """See that references can be used, by a restorer that uses any."""
+    if references is not None and models.restorer.with_tokens is not None:
+        check_references(references, options, models)
+
+
 def _match(
-    crops: Crops, restorer: Restorer, guidance: Guidance | None, reader: Embedder | None
+    crops: Crops, models: Models, options: ReferenceOptions, references: References | None
 ) -> Sequence[Match | None]:
     """Whom each face shows, where references are to be used."""
-    if not guidance:
+    if references is None:
         return [None] * len(crops)
-    if not isinstance(restorer, TokenRestorer):
-        log.warning("'%s' restores whole faces and cannot read references: it goes on without them.", restorer.name)
-        return [Match(None, None, None, f"{restorer.name} cannot read references")] * len(crops)
-    check_restorer(guidance.references, restorer)
-    return labels_or_matches(crops, guidance.references, guidance.embedder, guidance.threshold, guidance.manual, reader)
+    if models.restorer.with_tokens is None:
+        name = models.restorer.name
+        log.warning("'%s' restores whole faces and cannot read references: it goes on without them.", name)
+        return [Match(None, None, None, f"{name} cannot read references")] * len(crops)
+    return labels_or_matches(crops, references, models.telling_apart, options.match_threshold, options.manual)
 
 
 def _restore_all(
     crops: Crops,
-    strengths: Sequence[float],
-    restorer: Restorer,
+    blends: Sequence[float],
+    models: Models,
     options: RestoreOptions,
-    guidance: Guidance | None,
-    reader: Embedder | None,
+    references: References | None,
     progress: Progress | None,
 ) -> tuple[Tensor, list[Restored]]:
-    """The template of each crop restored: with references the faces that name a person, as ever the others."""
-    fidelity, refinement = options.fidelity, options.refinement
+    """The template of each crop restored: with references the faces that name a person, without them the others."""
     started = time.perf_counter()
-    faces = template_view(crops)
-    done = [Guided(None, (), None)] * len(crops)
-    result = torch.empty_like(faces)
+    views = template_view(crops)
+    result = torch.empty_like(views)
+    done = [Restored(blend, 0.0, False, (), None, None) for blend in blends]
+    restorer = models.restorer.with_tokens
     blind = list(range(len(crops)))
-    given: set[int] = set()
-    if guidance and guidance.strength > 0 and isinstance(restorer, TokenRestorer):
-        named = [n for n in blind if crops.faces[n].person]
-        for start in range(0, len(named), BATCH):
-            part = named[start : start + BATCH]
-            guided = restore_guided(
-                pick_crops(crops, part),
-                restorer,
-                [crops.faces[n].person for n in part],
-                guidance,
-                fidelity,
-                [strengths[n] for n in part],
-                progress,
-                refinement,
-                reader,
+
+    def draw(rows: list[int], given: Given | None) -> Drawn:
+        assert restorer is not None
+        identity = models.telling_apart.identity if options.refinement.needs_identity else None
+        some = pick_crops(crops, rows)
+        return draw_faces(some, restorer, Mix(options.fidelity), options.refinement, given, identity, progress)
+
+    def draw_given(part: slice) -> None:
+        assert references is not None
+        rows = named[part]
+        drawn = draw(rows, Given(references, [crops.faces[n].person for n in rows], options.references.strength))
+        transferred = drawn.transferred
+        assert transferred is not None, "every face names somebody"
+        found = _diagnosed(drawn, views[rows], [blends[n] for n in rows], models, options, references, progress)
+        for place, n in enumerate(rows):
+            done[n] = replace(
+                done[n],
+                unused=transferred.unused[place],
+                refined=drawn.refined[place],
+                diagnostics=found[place],
+                guided=transferred.people[place] is not None,
             )
-            for n, one in zip(part, guided, strict=True):
-                done[n] = replace(one, face=None)
-                if one.face is not None:
-                    result[n] = _checked(one.face[None], faces[n, None], restorer.name)[0]
-                    blind.remove(n)
-                    given.add(n)
-    if refinement.steps and isinstance(restorer, TokenRestorer):
-        for start in range(0, len(blind), BATCH):
-            part = blind[start : start + BATCH]
-            drawn = draw_faces(pick_crops(crops, part), restorer, Mix(fidelity), refinement, None, reader, progress)
-            result[part] = _checked(drawn.faces, faces[part], restorer.name)
-            for n, refined in zip(part, drawn.refined, strict=True):
-                done[n] = replace(done[n], refined=refined)
-    elif blind:
-        result[blind] = _restore(faces[blind] if len(blind) < len(faces) else faces, restorer, fidelity, progress)
+            if done[n].guided:
+                result[n] = _checked(drawn.faces[place, None], views[n, None], models.restorer.name)[0]
+                blind.remove(n)
+
+    def draw_blind(part: slice) -> None:
+        rows = blind[part]
+        if restorer is None:
+            restored = models.restorer.restore(views[rows], options.fidelity, progress)
+        else:
+            drawn = draw(rows, None)
+            restored = drawn.faces
+            for place, n in enumerate(rows):
+                done[n] = replace(done[n], refined=drawn.refined[place])
+        result[rows] = _checked(restored, views[rows], models.restorer.name)
+
+    if references and options.references.strength > 0 and restorer is not None:
+        named = [n for n in blind if crops.faces[n].person]
+        in_batches(len(named), BATCH, draw_given)
+    in_batches(len(blind), BATCH, draw_blind)
     seconds = (time.perf_counter() - started) / max(1, len(crops))
-    return result, [
-        Restored(strengths[n], seconds, n in given, one.unused, one.proof, one.refined) for n, one in enumerate(done)
-    ]
+    return result, [replace(each, seconds=seconds) for each in done]
 
 
-def _restore(faces: Tensor, restorer: Restorer, fidelity: float | None, progress: Progress | None) -> Tensor:
-    """Faces through the restorer, as many at a time as the device takes."""
-    result = torch.empty_like(faces)
-    start, batch = 0, BATCH
-    while start < len(faces):
-        part = faces[start : start + batch]
-        try:
-            restored = restorer.restore(part, fidelity, progress)
-        except torch.cuda.OutOfMemoryError:
-            if batch == 1:
-                raise
-            batch //= 2
-            log.warning("The device's memory is too small: going on with %d faces at once.", batch)
-            continue
-        result[start : start + batch] = _checked(restored, part, restorer.name)
-        start += batch
-    return result
+def _diagnosed(
+    drawn: Drawn,
+    views: Tensor,
+    blends: Sequence[float],
+    models: Models,
+    options: RestoreOptions,
+    references: References,
+    progress: Progress | None,
+) -> Sequence[ReferenceDiagnostics | None]:
+    """What references did to some faces, where that was asked for."""
+    transferred, blind = drawn.transferred, drawn.encoded
+    if not options.references.diagnostics or transferred is None or not any(transferred.people):
+        return [None] * len(views)
+    embedders = models.telling_apart
+    if options.refinement.steps:
+        blind = refine_tokens(blind, options.refinement, None, embedders.identity, progress).tokens
+    amounts = views.new_tensor(blends)[:, None, None, None]
+    without, after = (
+        torch.lerp(views, faces, amounts) for faces in (blind.restorer.decode(blind, progress), drawn.faces)
+    )
+    return diagnose(transferred, references, embedders.matching, views, without, after)
 
 
 def _checked(restored: Tensor, faces: Tensor, name: str) -> Tensor:
@@ -348,12 +385,6 @@ def _check_finite(pictures: Tensor) -> None:
     # The sum is many times quicker, and finite unless a value is not (or is beyond all reason).
     if not bool(pictures.sum().isfinite()) and not bool(torch.isfinite(pictures).all()):
         raise ValueError("The picture holds NaN or infinite values; expected numbers from 0 to 1. Check what made it.")
-
-
-def strength_for(lost: float) -> float:
-    """How much of a restored face to blend in, by how damaged the face is (:attr:`.records.FaceQuality.damage`)."""
-    x = min(max((lost - SHARP) / (DAMAGED - SHARP), 0.0), 1.0)
-    return x * x * (3 - 2 * x)
 
 
 def _crop(photos: Tensor, faces: Sequence[Face], progress: Progress | None) -> tuple[Crops, list[FaceReport]]:

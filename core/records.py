@@ -273,6 +273,11 @@ class Restorer(Protocol):
     def network(self) -> nn.Module | None:  # noqa: D102 - see above
         ...
 
+    @property
+    def with_tokens(self) -> CodebookRestorer | None:
+        """The same restorer where it can stop half way, at tokens; None where it only restores whole faces."""
+        ...
+
     def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
         """Restore aligned faces, a few at a time.
 
@@ -293,6 +298,7 @@ class CodebookRestorer(Restorer, Protocol):
     Attributes:
         default_content: the content weight that None stands for.
         transfers: whether the network itself takes texture from references.
+        prior: over clean latents, by which it refines; None where it cannot.
     """
 
     @property
@@ -301,6 +307,23 @@ class CodebookRestorer(Restorer, Protocol):
 
     @property
     def transfers(self) -> bool:  # noqa: D102 - see above
+        ...
+
+    @property
+    def prior(self) -> nn.Module | None:  # noqa: D102 - see above
+        ...
+
+    def encode(
+        self, faces: Tensor, lookup: Lookup, progress: Progress | None = None, whole_skips: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
+        """Faces (N,3,512,512) to content, quality, logits, confidence and skips of :class:`FaceTokens`.
+
+        Args:
+            faces: as for `restore`.
+            lookup: how code words are taken.
+            progress: as for `restore`.
+            whole_skips: leave the skips as they are; else they are bfloat16, half as large, for tokens that are kept.
+        """
         ...
 
     def decode(self, tokens: FaceTokens, progress: Progress | None = None) -> Tensor:

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,64 +22,72 @@ from torch.nn import functional as F
 from .batches import batch_size, in_batches
 from .faces.crop import maps_into_crops, template_view
 from .faces.evidence import amount
-from .faces.identity import BuiltinEmbedder, Embedder
+from .faces.identity import Embedder
 from .faces.measure import measure_quality
 from .models.flow import solve, towards
 from .models.lookup import look_up
 from .models.prior import NOISE, Prior, given_by
 from .models.restorer import ResemblanceNet
 from .models.transfer import TransferGuide
-from .records import FaceTokens, Lookup, Person, Restorer
+from .records import CodebookRestorer, FaceTokens, Lookup, Person, Restorer
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[], None]
 
 STEPS = 8
-GUIDANCE = 0.25  # s of the guidance at strength 1, in spreads of the latent
+IDENTITY_SCALE = 0.25  # s of the guidance at an identity scale of 1, in spreads of the latent
 LEAST_TRUST = 0.1  # in the embedding of a face that is damaged beyond measure
-OWN_STEPS = 0  # of a restorer with a prior; the table in MODEL_CARD.md says why
+AUTO_STEPS = 0  # of a restorer with a prior; the table in MODEL_CARD.md says why
 
 
 @dataclass(frozen=True)
-class Refinement:
-    """How faces are refined; see :func:`refine_tokens`.
+class RefinementOptions:
+    """How faces are refined.
 
     Attributes:
-        steps: 0 (off) to 8; None is the restorer's own choice.
-        identity: 0 to 1, how strongly the identity steers; above 0 a step takes several times as long.
-        seed: of the noise.
-        candidates: 1 to 8, of how many the one most alike the identity is taken.
+        steps: 0 (off: nothing changes) to 8; None is the restorer's own choice.
+        identity_scale: 0 (free of charge) to 1, how strongly the identity steers; above 0 a step takes several times as
+            long.
+        seed: of the noise the flow starts with; the same one gives the same faces on one machine.
+        candidates: 1 to 8; above 1 that many are made of each face, and the one most alike the identity is taken; the
+            face as it was where none is more alike than that.
+
+    Raises:
+        ValueError: one of them out of range.
     """
 
     steps: int | None = None
-    identity: float = 0.0
+    identity_scale: float = 0.0
     seed: int = 0
     candidates: int = 1
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 0 <= self.steps <= STEPS:
             raise ValueError(f"Got {self.steps} steps of refinement; expected 0 (off) to {STEPS}.")
-        if not 0 <= self.identity <= 1:
-            raise ValueError(f"The strength of the identity was {self.identity:g}; expected 0 to 1.")
+        if not 0 <= self.identity_scale <= 1:
+            raise ValueError(f"The strength of the identity was {self.identity_scale:g}; expected 0 to 1.")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"The seed was {self.seed}; expected 0 to 2^64 - 1.")
         if not 1 <= self.candidates <= STEPS:
             raise ValueError(f"Got {self.candidates} candidates; expected 1 to {STEPS}.")
 
-    def settled(self, restorer: Restorer) -> Refinement:
+    @property
+    def needs_identity(self) -> bool:
+        """Whether the identity embedder is asked for more than telling people apart."""
+        return bool(self.steps) and (self.identity_scale > 0 or self.candidates > 1)
+
+    def resolved(self, restorer: Restorer) -> RefinementOptions:
         """The same with a number of steps.
 
         Raises:
-            ValueError: steps of a restorer that has no prior.
+            ValueError: steps of a restorer that cannot refine.
         """
-        refines = getattr(restorer.network, "prior", None) is not None
+        able = restorer.with_tokens
+        refines = able is not None and able.prior is not None
         if self.steps and not refines:
-            raise ValueError(
-                f"'{restorer.name}' has no prior over clean latents and cannot refine; use the built-in restorer, or "
-                "leave refinement out (0 steps)."
-            )
-        return replace(self, steps=OWN_STEPS if refines else 0) if self.steps is None else self
+            raise ValueError(_cannot_refine(restorer))
+        return replace(self, steps=AUTO_STEPS if refines else 0) if self.steps is None else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,34 +125,6 @@ class RefinedFace:
     spread: float | None
 
 
-def refine_faces(
-    tokens: FaceTokens,
-    refinement: Refinement,
-    people: Sequence[Person | None] | None = None,
-    reader: Embedder | None = None,
-    progress: Progress | None = None,
-) -> tuple[FaceTokens, list[RefinedFace | None]]:
-    """Refine tokens, and say what came of each face; without steps they are given back, and of each face None.
-
-    Raises:
-        ValueError: as :meth:`Refinement.settled`, :func:`refine_tokens`.
-    """
-    steps = refinement.settled(tokens.restorer).steps
-    if not steps:
-        return tokens, [None] * len(tokens)
-    refined = refine_tokens(
-        tokens,
-        steps,
-        refinement.identity,
-        refinement.seed,
-        people,
-        refinement.candidates,
-        reader,  # type: ignore[arg-type]
-        progress,
-    )
-    return refined.tokens, [*refined_faces(refined)]
-
-
 def refined_faces(refined: Refined) -> list[RefinedFace]:
     """What came of each face."""
     stopped = dict(refined.stopped)
@@ -157,52 +138,46 @@ def refined_faces(refined: Refined) -> list[RefinedFace]:
 
 def refine_tokens(
     tokens: FaceTokens,
-    steps: int,
-    identity: float = 0.0,
-    seed: int = 0,
+    options: RefinementOptions,
     people: Sequence[Person | None] | None = None,
-    candidates: int = 1,
-    reader: BuiltinEmbedder | None = None,
+    identity: Embedder | None = None,
     progress: Progress | None = None,
 ) -> Refined:
     """Refine the latents of faces.
 
     Args:
         tokens: of a restorer with a prior (the built-in one); what references gave them is read.
-        steps: 0 (the tokens as they are) to 8.
-        identity: 0 (free of charge) to 1, how strongly the identity steers.
-        seed: of the noise the flow starts with; the same one gives the same faces on one machine.
+        options: with a number of steps (:meth:`RefinementOptions.resolved`).
         people: for each face whose photographs to read; None for nobody.
-        candidates: above 1 that many are made of each face, and the one most alike the identity is taken; the face
-            as it was where none is more alike than that.
-        reader: the built-in embedder; read from disk where it is needed and not given.
+        identity: the identity embedder, where the options need it.
         progress: called after each step of each batch of faces.
 
     Raises:
-        ValueError: a restorer without a prior, numbers out of range, or not as many people as faces.
+        ValueError: a restorer without a prior, options that were not resolved, no embedder where one is needed, or not
+            as many people as faces.
     """
-    network, prior = _checked(tokens, steps, identity, candidates, people)
+    network, prior = _parts(tokens.restorer)
+    _check(tokens, options, people, identity)
     count = len(tokens)
     mask = maps_into_crops(tokens.crops, prior.mask.float().to(tokens.content.device).expand(count, -1, -1, -1)).clamp(
         0, 1
     )
-    if not steps or not count:
+    if not options.steps or not count:
         return Refined(tokens, mask, None, (None,) * count, ())
     given = people if people and any(people) else None
     read, target = tokens, None
     if given and tokens.reference is None and tokens.restorer.transfers:
         read, _ = tokens.restorer.transfer(tokens, given, amounts=[amount(face.sure) for face in tokens.crops.faces])
-    if identity or candidates > 1:
-        reader = reader or BuiltinEmbedder(device=network.embedding.device)
-        target = identity_target(tokens, reader.embed(template_view(tokens.crops)), given)
-    generator = torch.Generator().manual_seed(seed)
+    if identity and options.needs_identity:
+        target = identity_target(tokens, identity.embed(template_view(tokens.crops)), given)
+    generator = torch.Generator().manual_seed(options.seed)
     with torch.inference_mode(False), torch.no_grad():
-        flow = _Flow(network, prior, reader.network if identity and reader else None)
+        flow = _Flow(network, prior, identity.network if identity and options.identity_scale else None)
         refined = []
-        for _ in range(candidates):
+        for _ in range(options.candidates):
             # One noise for all faces: a face does not depend on which others it is refined with.
             noise = torch.randn(tokens.content.shape[1:], generator=generator)
-            work = partial(flow, read, noise, steps, identity, target, progress)
+            work = partial(flow, read, noise, options, target, progress)
             refined.append(torch.cat(in_batches(count, batch_size(network.embedding.device), work)))
     made = [_looked_up(tokens, network, content) for content in refined]
     whole = torch.stack([content.isfinite().flatten(1).all(1) for content in refined]).all(0)
@@ -214,10 +189,10 @@ def refine_tokens(
         stopped.append((n, why))
     chosen: list[int | None] = [0 if fine else None for fine in whole.tolist()]
     spread = None
-    if candidates > 1:
-        assert reader is not None and target is not None
+    if options.candidates > 1:
+        assert identity is not None and target is not None
         pictures = torch.stack([tokens.restorer.decode(each) for each in (tokens, *made)])
-        scores = torch.stack([(reader.embed(drawn) * target).sum(1) for drawn in pictures])
+        scores = torch.stack([(identity.embed(drawn) * target).sum(1) for drawn in pictures])
         best = torch.where(whole, scores.nan_to_num(-2).argmax(0), 0)
         chosen = [b - 1 if b else None for b in best.tolist()]
         spread = maps_into_crops(tokens.crops, pictures[1:].std(0).mean(1, keepdim=True).nan_to_num(0)).clamp(0, 1)
@@ -271,8 +246,7 @@ class _Flow:
         self,
         tokens: FaceTokens,
         noise: Tensor,
-        steps: int,
-        identity: float,
+        options: RefinementOptions,
         target: Tensor | None,
         progress: Progress | None,
         part: slice,
@@ -295,7 +269,7 @@ class _Flow:
             return prior(x.to(like), x.new_full((len(x),), t), condition).float()
 
         guide = None
-        if identity and self.recognizer is not None and target is not None:
+        if options.identity_scale and self.recognizer is not None and target is not None:
             recognizer = self.recognizer
             elsewhere = next(recognizer.parameters()).device
             wanted = target[part].clone().to(elsewhere)
@@ -308,8 +282,9 @@ class _Flow:
                 drawn = network.decode(prior.restore(latent).to(like), quality, skips, guide=drawn_with)
                 return (recognizer(drawn.to(elsewhere)) * wanted).sum(1)
 
-            guide = towards(likeness, prior.mask.float(), GUIDANCE * identity)
-        return prior.restore(solve(velocity, begin, steps, guide, progress)).float().to(tokens.content.device)
+            guide = towards(likeness, prior.mask.float(), IDENTITY_SCALE * options.identity_scale)
+        refined = prior.restore(solve(velocity, begin, options.steps or 0, guide, progress))
+        return refined.float().to(tokens.content.device)
 
 
 def _looked_up(tokens: FaceTokens, network: ResemblanceNet, content: Tensor) -> FaceTokens:
@@ -339,27 +314,33 @@ def _taken(tokens: FaceTokens, made: Sequence[FaceTokens], chosen: Sequence[int 
     )
 
 
-def _checked(
-    tokens: FaceTokens, steps: int, identity: float, candidates: int, people: Sequence[Person | None] | None
-) -> tuple[ResemblanceNet, Prior]:
+def _parts(restorer: CodebookRestorer) -> tuple[ResemblanceNet, Prior]:
     """The network and its prior.
 
     Raises:
-        ValueError: see :func:`refine_tokens`.
+        ValueError: it has none.
     """
-    if not 0 <= steps <= STEPS:
-        raise ValueError(f"Got {steps} steps of refinement; expected 0 (off) to {STEPS}.")
-    if not 0 <= identity <= 1:
-        raise ValueError(f"The strength of the identity was {identity:g}; expected 0 to 1.")
-    if not 1 <= candidates <= STEPS:
-        raise ValueError(f"Got {candidates} candidates; expected 1 to {STEPS}.")
+    if restorer.prior is None:
+        raise ValueError(_cannot_refine(restorer))
+    return cast(ResemblanceNet, restorer.network), cast(Prior, restorer.prior)
+
+
+def _check(
+    tokens: FaceTokens, options: RefinementOptions, people: Sequence[Person | None] | None, identity: Embedder | None
+) -> None:
+    if options.steps is None:
+        raise ValueError("The steps of refinement were None; expected a number: resolve the options first.")
     if people is not None and len(people) != len(tokens):
         raise ValueError(f"Got {len(people)} people for {len(tokens)} faces; expected one for each (None for nobody).")
-    network = tokens.restorer.network
-    prior = getattr(network, "prior", None)
-    if not isinstance(network, ResemblanceNet) or not isinstance(prior, Prior):
+    if options.needs_identity and identity is None:
         raise ValueError(
-            f"'{tokens.restorer.name}' has no prior over clean latents and cannot refine; use the built-in restorer, "
-            "or leave refinement out (0 steps)."
+            "Got no identity embedder; expected one where refinement has an identity or several candidates. Load it "
+            "with load_embedders."
         )
-    return network, prior
+
+
+def _cannot_refine(restorer: Restorer) -> str:
+    return (
+        f"'{restorer.name}' has no prior over clean latents and cannot refine; use the built-in restorer, or leave "
+        "refinement out (0 steps)."
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .guidance import Proof
-from .pipeline import FaceReport, LeftAlone
-from .records import Face, References
+from .pipeline import FaceReport, LeftAlone, RestoreOptions
+from .records import Face, References, Restorer
+from .references.diagnostics import ReferenceDiagnostics
 from .references.matching import Match
 from .references.views import Refusal
 from .refinement import RefinedFace
@@ -32,7 +32,7 @@ def restored_record(report: FaceReport) -> dict[str, object]:
     """A face and what happened to it."""
     done = report.restored
     record = face_record(report.face) | {
-        "strength": round(done.strength, 3) if done else 0.0,
+        "strength": round(done.blend, 3) if done else 0.0,
         "left_alone": report.outcome.reason if isinstance(report.outcome, LeftAlone) else None,
         "seconds": round(done.seconds, 3) if done else 0.0,
     }
@@ -43,8 +43,8 @@ def restored_record(report: FaceReport) -> dict[str, object]:
         record["unused_references"] = refused_records(done.unused if done else ())
     if done and done.refined:
         record["refined"] = refined_record(done.refined)
-    if done and done.proof:
-        record |= proof_record(done.proof)
+    if done and done.diagnostics:
+        record |= diagnostics_record(done.diagnostics)
     return record
 
 
@@ -54,16 +54,16 @@ def match_record(match: Match) -> dict[str, object]:
     return {key: None if x is None else round(x, 3) for key, x in numbers.items()} | {"reason": match.reason}
 
 
-def proof_record(proof: Proof) -> dict[str, object]:
+def diagnostics_record(found: ReferenceDiagnostics) -> dict[str, object]:
     """What references did to a face, in numbers."""
     return {
         "identity_to_references": {
-            "before": round(proof.before, 3),
-            "restored_without": round(proof.blind, 3),
-            "restored_with": round(proof.after, 3),
+            "before": round(found.before, 3),
+            "restored_without": round(found.blind, 3),
+            "restored_with": round(found.after, 3),
         },
-        "taken": {source: round(share, 3) for source, share in proof.taken},
-        "invented": round(proof.invented, 3),
+        "taken": {source: round(share, 3) for source, share in found.taken},
+        "invented": round(found.invented, 3),
     }
 
 
@@ -71,6 +71,28 @@ def refined_record(refined: RefinedFace) -> dict[str, object]:
     """What refinement did to a face; without a candidate it stays as it was."""
     spread = None if refined.spread is None else round(refined.spread, 4)
     return {"candidate": refined.candidate, "stopped": refined.stopped, "spread": spread}
+
+
+def restorer_record(restorer: Restorer) -> dict[str, str]:
+    """Which weights restored."""
+    return {"name": restorer.name, "fingerprint": restorer.fingerprint, "licence": restorer.licence}
+
+
+def options_record(options: RestoreOptions) -> dict[str, object]:
+    """How faces were restored; how references were used stands with them."""
+    refinement = options.refinement
+    return {
+        "fidelity": options.fidelity,
+        "strength": options.blend,
+        "min_sharpness": options.min_sharpness,
+        "scale": options.paste.scale,
+        "refinement": {
+            "steps": refinement.steps,
+            "identity": refinement.identity_scale,
+            "seed": refinement.seed,
+            "candidates": refinement.candidates,
+        },
+    }
 
 
 def references_record(references: References) -> dict[str, object]:

@@ -12,10 +12,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from .faces.identity import Embedder
-from .records import Crops, FaceTokens, References
+from .records import CodebookRestorer, Crops, FaceTokens, References
 from .references.transfer import Transferred, photographs_for, transfer_texture
-from .refinement import RefinedFace, Refinement, refine_faces
-from .restorers.token_restorer import TokenRestorer
+from .refinement import RefinedFace, RefinementOptions, refine_tokens, refined_faces
 from .restorers.tokens import encode_tokens, restore_tokens
 
 Progress = Callable[[], None]
@@ -78,13 +77,13 @@ class Given:
 
 def draw_faces(
     crops: Crops,
-    restorer: TokenRestorer,
+    restorer: CodebookRestorer,
     mix: Mix | None = None,
-    refinement: Refinement | None = None,
+    refinement: RefinementOptions | None = None,
     given: Given | None = None,
-    reader: Embedder | None = None,
+    identity: Embedder | None = None,
     progress: Progress | None = None,
-    keep: Keep = make_always,
+    keep: Keep | None = None,
 ) -> Drawn:
     """Draw faces from their crops.
 
@@ -92,32 +91,36 @@ def draw_faces(
         crops: the faces; all go through the network together.
         restorer: what restores them.
         mix: None is the restorer's own.
-        refinement: None is none.
+        refinement: with a number of steps; None is no refinement.
         given: None where no references are read.
-        reader: the built-in embedder, where it is at hand; read from disk where refinement needs it.
+        identity: the identity embedder, where refinement needs it.
         progress: see :class:`.records.Restorer`.
         keep: for callers that draw the same crops again and again; stages are called ``"encode"``, ``"refine"``,
-            ``"transfer"`` and ``"decode"``.
+            ``"transfer"`` and ``"decode"``. None keeps nothing.
 
     Raises:
-        ValueError: as the stages, :func:`.refinement.refine_faces` among them.
+        ValueError: as the stages, :func:`.refinement.refine_tokens` among them.
     """
     mix = mix or Mix()
-    refinement = (refinement or Refinement(0)).settled(restorer)
+    refinement = refinement or RefinementOptions(0)
     given = given if given and any(given.people) else None
+    # Tokens that nobody keeps and nothing but the decoder reads need not be small.
+    whole = keep is None and given is None and not refinement.steps
+    keep = keep or make_always
 
     def mixed(tokens: FaceTokens) -> FaceTokens:
         return restore_tokens(tokens, mix.content, mix.quality)
 
-    encoded = keep("encode", None, lambda: encode_tokens(crops, restorer, progress=progress))
+    encoded = keep("encode", None, lambda: encode_tokens(crops, restorer, None, progress, whole))
     encoded = tokens = mixed(replace(encoded, crops=crops))
     made_from: tuple[Hashable, ...] = (_whom(crops, given), refinement)
     refined: Sequence[RefinedFace | None] = [None] * len(crops)
-    if refinement.steps:
+    if refinement.steps != 0:
 
         def refine() -> tuple[FaceTokens, list[RefinedFace | None]]:
             photographs = photographs_for(encoded, given.references, given.people) if given else None
-            return refine_faces(encoded, refinement, photographs, reader, progress)
+            refined = refine_tokens(encoded, refinement, photographs, identity, progress)
+            return refined.tokens, [*refined_faces(refined)]
 
         tokens, refined = keep("refine", made_from, refine)
     transferred = None

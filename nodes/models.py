@@ -19,11 +19,10 @@ from torch import nn
 
 from ..core.batches import batch_size
 from ..core.faces.detect import BACKENDS, Detector, available_backends, find_files, load_detector
-from ..core.faces.identity import FILES, Embedder, load_embedder
+from ..core.faces.identity import FILES, Embedder, Embedders, load_embedder
 from ..core.records import Restorer
 from ..core.restorers import table as restorers
 from ..core.restorers.table import can_load, load_restorer
-from ..core.restorers.token_restorer import TokenRestorer
 
 BUILT_IN = "built-in"
 EXTENSIONS = {".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx"}
@@ -127,6 +126,15 @@ def get_embedder(name: str = "auto") -> Embedder:
     return embedder
 
 
+def get_embedders(matching: str = BUILT_IN) -> Embedders:
+    """The embedder of that name and the built-in one, their networks on the device; read from disk once.
+
+    Raises:
+        OSError, ValueError: as :func:`get_embedder`.
+    """
+    return Embedders(get_embedder(BUILT_IN), get_embedder(matching))
+
+
 def bring(restorer: Restorer, faces: int) -> None:
     """Have ComfyUI bring a restorer's network to the device, and make room for that many faces."""
     patcher = host(restorer).patcher
@@ -178,8 +186,9 @@ def _load_restorer(path: str, changed: int, size: int) -> Restorer:
             restorer = load_restorer(Path(path))
         else:
             restorer = load_restorer(Path(path), device if path.lower().endswith(".onnx") else "cpu", torch.float32)
-            if isinstance(restorer, TokenRestorer) and model_management.should_use_bf16(device):
-                restorer.network.to(torch.bfloat16, memory_format=torch.channels_last)
+            tokens = restorer.with_tokens
+            if tokens is not None and tokens.network is not None and model_management.should_use_bf16(device):
+                tokens.network.to(torch.bfloat16, memory_format=torch.channels_last)
     patcher = _patcher(restorer.network) if restorer.network is not None else None
     restorer.host = Host(patcher)  # type: ignore[attr-defined]
     return restorer

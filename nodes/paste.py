@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.faces.paste import paste_faces
+from ..core.faces.paste import PasteOptions, paste_faces
 from ..core.records import Crops
 from .progress import check_interrupt
 from .sockets import CropsSocket, crop_pictures, given_mask, image_of, mask_of, photos_of, schema
@@ -94,13 +94,11 @@ class PasteFaces(io.ComfyNode):
             photos,
             crops,
             crop_pictures(restored, crops, "restored"),
+            strength,
+            PasteOptions(color_match, sharpness_match, grain_match),
             given_mask(crop_masks, len(crops), "crop_masks"),
             given_mask(photo_mask, len(photos), "photo_mask"),
-            strength,
-            color_match,
-            sharpness_match,
-            grain_match,
-            background=None if background is None else photos_of(background, "background"),
+            None if background is None else photos_of(background, "background"),
             progress=check_interrupt,
         )
         return io.NodeOutput(image_of(pictures, image if background is None else background), mask_of(masks))

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.faces.crop import crop_faces
-from ..core.faces.identity import EMBEDDERS, Embedder
+from ..core.faces.identity import EMBEDDERS
 from ..core.records import Face, FaceTokens, PhotoFaces, References, Restorer
 from ..core.references.encoding import encode_references
 from ..core.references.matching import Match, labelled, look_at, match_looks
@@ -141,13 +141,13 @@ class MatchReferences(io.ComfyNode):
         photos = photos_of(image)
         check_same_photos(photos, faces)
         named = parse_manual(manual)
-        embedder, reader = embedders(references)
+        embedders = models.get_embedders(references.embedder)
         bar = PhotoBar(len(photos))
         looks = []
         for number in range(len(photos)):
             own = [face for face in faces.faces if face.image == number]
             crops = crop_faces(photos, own, progress=check_interrupt)
-            looks.append(look_at(crops, references, embedder, reader))
+            looks.append(look_at(crops, references, embedders))
             bar.finish()
         # All together: a face that stays in place from frame to frame is judged by all of them.
         matches = match_looks(looks, references, or_none(threshold), named)
@@ -187,23 +187,18 @@ def encode(
     Raises:
         ValueError: none of the pictures can be used; else as :func:`..core.references.encoding.encode_references`.
     """
-    chosen, reader = models.get_embedder(onto.embedder if onto else embedder), models.get_embedder(models.BUILT_IN)
+    embedders = models.get_embedders(onto.embedder if onto else embedder)
     known = sum(len(p) for p in onto.people if p.name == person) if onto else 0
     photos = [
         ReferencePhoto(picture, f"{person} {number}", person, weight)
         for number, picture in enumerate(pictures, known + 1)
     ]
     with working(restorer, len(photos), "references", show) as progress:
-        found = encode_references(photos, restorer, chosen, detect_all, onto, progress, reader)
+        found = encode_references(photos, restorer, embedders, detect_all, onto, progress)
     if person not in [p.name for p in found.people]:
         reasons = "; ".join(f"{source}: {reason}" for source, reason in found.refused)
         raise ValueError(f"None of the photographs of '{person}' can be used ({reasons}). Give at least one good one.")
     return found
-
-
-def embedders(references: References) -> tuple[Embedder, Embedder]:
-    """The embedder that references are matched by, and the built-in one, which decides on damaged faces."""
-    return models.get_embedder(references.embedder), models.get_embedder(models.BUILT_IN)
 
 
 def labelled_tokens(tokens: FaceTokens, matches: Sequence[Match]) -> FaceTokens:

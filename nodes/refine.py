@@ -11,11 +11,11 @@ from comfy_api.latest import io
 from ..core.records import FaceTokens, References
 from ..core.references.matching import labels_or_matches
 from ..core.references.transfer import photographs_for
-from ..core.refinement import OWN_STEPS, STEPS, Refinement, refine_tokens, refined_faces
+from ..core.refinement import AUTO_STEPS, STEPS, RefinementOptions, refine_tokens, refined_faces
 from ..core.reports import refined_record
 from . import models
 from .progress import working
-from .references import embedders, labelled_tokens, matched_record, references_input
+from .references import labelled_tokens, matched_record, references_input
 from .sockets import OWN, TokensSocket, mask_of, schema
 
 SEEDS = 0xFFFFFFFFFFFFFFFF
@@ -38,14 +38,14 @@ class RefineLatent(io.ComfyNode):
                 references_input("Their photographs are read, and tell who a face should look like."),
                 io.Int.Input(
                     "steps",
-                    default=OWN_STEPS,
+                    default=AUTO_STEPS,
                     min=0,
                     max=STEPS,
                     tooltip="0 changes nothing. More steps are more thorough, and each takes as long again.",
                 ),
                 io.Float.Input(
                     "identity",
-                    default=Refinement.identity,
+                    default=RefinementOptions.identity_scale,
                     min=0.0,
                     max=1.0,
                     step=0.05,
@@ -54,7 +54,7 @@ class RefineLatent(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "seed",
-                    default=Refinement.seed,
+                    default=RefinementOptions.seed,
                     min=0,
                     max=SEEDS,
                     control_after_generate=True,
@@ -62,7 +62,7 @@ class RefineLatent(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "candidates",
-                    default=Refinement.candidates,
+                    default=RefinementOptions.candidates,
                     min=1,
                     max=STEPS,
                     tooltip="Above 1 so many are made of each face, and the one most like the person is taken; none "
@@ -93,17 +93,17 @@ class RefineLatent(io.ComfyNode):
         references: References | None = None,
     ) -> io.NodeOutput:
         """See the class."""
+        options = RefinementOptions(steps, identity, seed, candidates)
         records: list[dict[str, object]] = [{"image": face.image, "index": face.index} for face in tokens.crops.faces]
         people, named = None, tokens
         if references is not None:
-            embedder, reader = embedders(references)
-            matches = labels_or_matches(tokens.crops, references, embedder, reader=reader)
+            matches = labels_or_matches(tokens.crops, references, models.get_embedders(references.embedder))
             records = [matched_record(*pair) for pair in zip(tokens.crops.faces, matches, strict=True)]
             named = labelled_tokens(tokens, matches)
             people = photographs_for(named, references)
         with working(tokens.restorer, len(tokens), f"refine {steps * candidates}") as progress:
-            own = models.get_embedder(models.BUILT_IN) if steps else None
-            result = refine_tokens(named, steps, identity, seed, people, candidates, own, progress)
+            embedder = models.get_embedder(models.BUILT_IN) if options.needs_identity else None
+            result = refine_tokens(named, options, people, embedder, progress)
         outcome = refined_faces(result)
         report = [record | refined_record(face) for record, face in zip(records, outcome, strict=True)]
         spread = torch.zeros_like(result.mask) if result.spread is None else result.spread / WHITE

@@ -9,12 +9,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.faces.crop import into_crops, with_pixels
-from ..core.guidance import Guidance
+from ..core.loading import Models
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
 from ..core.records import Crops, References, Restorer
 from ..core.references.names import parse_manual
-from ..core.refinement import Refinement
-from ..core.reports import restored_record
+from ..core.references.options import ReferenceOptions
+from ..core.refinement import RefinementOptions
+from ..core.reports import restored_record, restorer_record
 from . import models
 from .crop import tiles_of
 from .detect import detector_inputs, find_faces
@@ -99,12 +100,13 @@ class RestoreCrops(io.ComfyNode):
         restorer = restorer or models.get_restorer()
         if image is not None:
             crops = with_pixels(crops, crop_pictures(image, crops, "image"))
-        refinement = Refinement(or_none(refine)).settled(restorer)
-        options = RestoreOptions(or_none(fidelity), strength, refinement=refinement)
-        guidance = _guidance(references, reference_strength)
-        reader = models.get_embedder(models.BUILT_IN) if refinement.steps or guidance else None
-        with working(restorer, len(crops), _kind(guidance, refinement)) as progress:
-            restored, faces = restore_crops(crops, restorer, options, progress, guidance, reader)
+        used = ReferenceOptions(reference_strength, diagnostics=True)
+        options = RestoreOptions(
+            or_none(fidelity), strength, references=used, refinement=RefinementOptions(or_none(refine))
+        ).resolved(restorer)
+        chosen = _models(restorer, references)
+        with working(restorer, len(crops), _kind(references, options)) as progress:
+            restored, faces = restore_crops(crops, chosen, options, references, progress)
         report = [{"image": face.face.image, **restored_record(face)} for face in faces]
         return io.NodeOutput(tiles_of(into_crops(crops, restored)), json.dumps(report, indent=1))
 
@@ -184,14 +186,15 @@ class RestoreFaces(io.ComfyNode):
         """See the class."""
         photos_of(image)  # refuses an empty batch before anything is loaded
         restorer = restorer or models.get_restorer()
-        refinement = Refinement(or_none(refine)).settled(restorer)
-        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, refinement=refinement)
+        used = ReferenceOptions(reference_strength, manual=parse_manual(manual), diagnostics=True)
+        refinement = RefinementOptions(or_none(refine))
+        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement)
+        options = options.resolved(restorer)
         if reference_image is not None:
             pictures = list(photos_of(reference_image, "reference_image"))
             references = encode(pictures, restorer, PERSON, onto=references)
-        guidance = _guidance(references, reference_strength, manual)
-        reader = models.get_embedder(models.BUILT_IN) if refinement.steps or guidance else None
-        kind = _kind(guidance, refinement)
+        chosen = _models(restorer, references)
+        kind = _kind(references, options)
         count, height, width, _ = image.shape
         pictures, masks = new_output(*image.shape), new_output(count, height, width)
         pictures[..., 3:] = image[..., 3:]
@@ -203,7 +206,7 @@ class RestoreFaces(io.ComfyNode):
             found = models.get_detector(detector)
             faces = find_faces(photos, found, threshold, min_size, max_faces)
             with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
-                result = restore_photos(photos, restorer, faces, options, progress, True, guidance, reader)
+                result = restore_photos(photos, chosen, faces, options, references, progress, in_place=True)
             part = slice(start, start + len(photos))
             pictures[part, ..., :3] = result.pixels.movedim(1, -1)
             masks[part] = result.masks[:, 0]
@@ -212,23 +215,21 @@ class RestoreFaces(io.ComfyNode):
                 entries.append({"image": start + number, "message": _message(treated), "faces": treated})
             bar.finish(len(photos))
         report = {
-            "restorer": {name: getattr(restorer, name) for name in ("name", "fingerprint", "licence")},
+            "restorer": restorer_record(restorer),
             "detector": found.name,
             "images": entries,
         }
         return io.NodeOutput(pictures, masks, json.dumps(report, indent=1))
 
 
-def _guidance(references: References | None, strength: float, manual: str = "") -> Guidance | None:
-    if references is None:
-        return None
-    embedder = models.get_embedder(references.embedder)
-    return Guidance(references, embedder, strength, manual=parse_manual(manual), proof=True)
+def _models(restorer: Restorer, references: References | None) -> Models:
+    """The restorer, and where there are references what they were embedded by."""
+    return Models(restorer, models.get_embedders(references.embedder) if references else None)
 
 
-def _kind(guidance: Guidance | None, refinement: Refinement) -> str:
+def _kind(references: References | None, options: RestoreOptions) -> str:
     """Of work, for the bar."""
-    return f"{'guided' if guidance else 'restore'} {refinement.steps}"
+    return f"{'guided' if references else 'restore'} {options.refinement.steps}"
 
 
 def _message(faces: list[dict[str, object]]) -> str:

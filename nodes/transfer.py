@@ -11,9 +11,10 @@ from ..core.records import FaceTokens, References
 from ..core.references.matching import labels_or_matches
 from ..core.references.transfer import attribution_map, shares_taken, transfer_texture
 from ..core.reports import refused_records
+from . import models
 from .crop import tiles_of
 from .progress import working
-from .references import embedders, labelled_tokens, matched_record, references_input
+from .references import labelled_tokens, matched_record, references_input
 from .sockets import TokensSocket, schema
 
 
@@ -49,8 +50,7 @@ class TransferTexture(io.ComfyNode):
     @classmethod
     def execute(cls, tokens: FaceTokens, references: References, strength: float) -> io.NodeOutput:
         """See the class."""
-        embedder, reader = embedders(references)
-        matches = labels_or_matches(tokens.crops, references, embedder, reader=reader)
+        matches = labels_or_matches(tokens.crops, references, models.get_embedders(references.embedder))
         with working(tokens.restorer, len(tokens), "transfer") as progress:
             result = transfer_texture(labelled_tokens(tokens, matches), references, strength, progress=progress)
         report, taken = [], shares_taken(result)

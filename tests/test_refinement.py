@@ -17,9 +17,8 @@ from resemblance.core.records import FaceQuality, FaceTokens, Lookup, Person
 from resemblance.core.refinement import (
     Refined,
     RefinedFace,
-    Refinement,
+    RefinementOptions,
     identity_target,
-    refine_faces,
     refine_tokens,
     refined_faces,
 )
@@ -32,7 +31,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-class NoReader:
+def refine(tokens, steps=1, people=None, embedder=None, progress=None, **settings) -> Refined:
+    """As the function, with the options one by one."""
+    return refine_tokens(tokens, RefinementOptions(steps, **settings), people, embedder, progress)
+
+
+class Unasked:
     """An embedder that must not be asked."""
 
     network = None
@@ -41,7 +45,7 @@ class NoReader:
         raise AssertionError("the embedder was asked")
 
 
-class Reader:
+class Quarters:
     """Embeddings that are easily told: the mean colours of the four quarters."""
 
     class Network(torch.nn.Module):
@@ -124,13 +128,13 @@ def test_guide_is_the_slope_over_its_rms_through_the_mask() -> None:
 
 
 def test_no_steps_give_the_very_tokens(tokens: FaceTokens) -> None:
-    refined = refine_tokens(tokens, steps=0, identity=1.0, candidates=4, reader=NoReader())
+    refined = refine(tokens, steps=0, identity_scale=1.0, candidates=4, embedder=Unasked())
     assert refined.tokens is tokens
     assert refined.chosen == (None, None)
 
 
 def test_refined_codes_are_looked_up_again_and_nothing_else_changes(tokens: FaceTokens) -> None:
-    refined = refine_tokens(tokens, steps=2, reader=NoReader()).tokens
+    refined = refine(tokens, steps=2, embedder=Unasked()).tokens
     assert not torch.equal(refined.content, tokens.content)
     network = tokens.restorer.network
     logits = network.predict(refined.content)
@@ -144,28 +148,28 @@ def test_refined_codes_are_looked_up_again_and_nothing_else_changes(tokens: Face
 
 
 def test_same_seed_same_faces_alone_or_among_others(tokens: FaceTokens, restorer: TokenRestorer, faces: Tensor) -> None:
-    first, again, other = (refine_tokens(tokens, 2, seed=seed).tokens.content for seed in (7, 7, 8))
+    first, again, other = (refine(tokens, 2, seed=seed).tokens.content for seed in (7, 7, 8))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     alone = encode_tokens(aligned_crops(faces[1:2]), restorer)
-    assert torch.equal(refine_tokens(alone, 2, seed=7).tokens.content[0], first[1])
+    assert torch.equal(refine(alone, 2, seed=7).tokens.content[0], first[1])
 
 
 def test_guidance_works_in_inference_mode_and_brings_the_drawn_face_nearer(
     tokens: FaceTokens, faces: Tensor, restorer: TokenRestorer
 ) -> None:
-    reader = Reader()
-    before = reader.embed(faces[:2])
+    embedder = Quarters()
+    before = embedder.embed(faces[:2])
 
     def likeness(refined: FaceTokens) -> Tensor:
-        return (reader.embed(restorer.network.decode(refined.content, tokens.quality, tokens.skips)) * before).sum(1)
+        return (embedder.embed(restorer.network.decode(refined.content, tokens.quality, tokens.skips)) * before).sum(1)
 
-    free = refine_tokens(tokens, 2).tokens
-    guided = refine_tokens(tokens, 2, identity=1.0, reader=reader).tokens
+    free = refine(tokens, 2).tokens
+    guided = refine(tokens, 2, identity_scale=1.0, embedder=embedder).tokens
     assert (likeness(guided) > likeness(free)).all()
     with torch.inference_mode():
         made_inside = encode_tokens(aligned_crops(faces[:2].clone()), restorer)
-        inside = refine_tokens(made_inside, 2, identity=1.0, reader=Reader()).tokens
+        inside = refine(made_inside, 2, identity_scale=1.0, embedder=Quarters()).tokens
     assert torch.allclose(inside.content, guided.content, atol=1e-5)
 
 
@@ -174,7 +178,7 @@ def test_weights_loaded_in_inference_mode_guide_as_well(faces: Tensor) -> None:
         network = ResemblanceNet().eval().requires_grad_(False)
         network.prior = Prior().eval().requires_grad_(False)
         made = encode_tokens(aligned_crops(faces[:1]), TokenRestorer(network, "random", "none", "0"))
-        free, guided = (refine_tokens(made, 1, identity=s, reader=Reader()).tokens.content for s in (0.0, 1.0))
+        free, guided = (refine(made, 1, identity_scale=s, embedder=Quarters()).tokens.content for s in (0.0, 1.0))
     assert not torch.equal(free, guided)
 
 
@@ -182,7 +186,7 @@ def test_the_mask_keeps_places_from_being_guided(tokens: FaceTokens) -> None:
     prior = tokens.restorer.network.prior
     try:
         prior.mask[..., :16, :] = 0
-        free, guided = (refine_tokens(tokens, 1, identity=s, reader=Reader()) for s in (0.0, 1.0))
+        free, guided = (refine(tokens, 1, identity_scale=s, embedder=Quarters()) for s in (0.0, 1.0))
     finally:
         prior.mask.fill_(1)
     moved = (free.tokens.content - guided.tokens.content).abs().sum(1)
@@ -198,32 +202,32 @@ def test_a_face_that_is_not_finite_is_stopped_and_the_others_go_on(tokens: FaceT
     content[0, 3, 4, 5] = torch.nan
     broken = replace(tokens, content=content)
     for candidates in (1, 2):
-        refined = refine_tokens(broken, 1, candidates=candidates, reader=Reader())
+        refined = refine(broken, 1, candidates=candidates, embedder=Quarters())
         ((number, why),) = refined.stopped
         assert number == 0
         assert "face 0 of photograph 0" in why
         assert torch.equal(refined.tokens.content[0].isnan(), content[0].isnan())
         assert torch.equal(refined.tokens.quality[0], tokens.quality[0])
         assert refined.chosen[0] is None
-    sound = refine_tokens(tokens, 1)
-    assert torch.equal(refine_tokens(broken, 1).tokens.content[1], sound.tokens.content[1])
+    sound = refine(tokens, 1)
+    assert torch.equal(refine(broken, 1).tokens.content[1], sound.tokens.content[1])
 
 
 def test_the_best_candidate_is_taken_and_none_that_is_worse_than_the_face(tokens: FaceTokens, faces: Tensor) -> None:
-    reader = Reader()
-    refined = refine_tokens(tokens, 1, candidates=3, reader=reader, seed=3)
+    embedder = Quarters()
+    refined = refine(tokens, 1, candidates=3, embedder=embedder, seed=3)
     assert refined.spread is not None
     assert refined.spread.shape == (2, 1, 512, 512)
     assert (refined.spread >= 0).all()
     assert refined.spread.any()
-    target = reader.embed(faces[:2])  # without references it is the face's own
-    scores = [(reader.embed(tokens.restorer.decode(x)) * target).sum(1) for x in (tokens, refined.tokens)]
+    target = embedder.embed(faces[:2])  # without references it is the face's own
+    scores = [(embedder.embed(tokens.restorer.decode(x)) * target).sum(1) for x in (tokens, refined.tokens)]
     assert (scores[1] >= scores[0] - 1e-6).all()
     bias = tokens.restorer.network.prior.out.bias
     kept = bias.clone()
     try:
         bias += 50  # nothing good comes of this
-        worse = refine_tokens(tokens, 1, candidates=2, reader=reader)
+        worse = refine(tokens, 1, candidates=2, embedder=embedder)
     finally:
         bias.copy_(kept)
     assert worse.chosen == (None, None)
@@ -245,8 +249,8 @@ def told(tokens: FaceTokens, *sure: float | None) -> FaceTokens:
 
 
 def test_references_are_read(tokens: FaceTokens, anna: Person) -> None:
-    alone = refine_tokens(tokens, 1).tokens
-    read = refine_tokens(tokens, 1, people=[None, anna], reader=NoReader()).tokens
+    alone = refine(tokens, 1).tokens
+    read = refine(tokens, 1, people=[None, anna], embedder=Unasked()).tokens
     assert torch.equal(read.content[0], alone.content[0])
     assert not torch.equal(read.content[1], alone.content[1])
     assert read.reference is None  # what is transferred is for the next step to say
@@ -254,11 +258,11 @@ def test_references_are_read(tokens: FaceTokens, anna: Person) -> None:
 
 def test_references_are_read_as_far_as_it_is_sure_of_the_person(tokens: FaceTokens, anna: Person) -> None:
     people = [anna, anna]
-    trusted = refine_tokens(tokens, 1, people=people).tokens.content
-    doubted = refine_tokens(told(tokens, 0.6, None), 1, people=people).tokens.content
+    trusted = refine(tokens, 1, people=people).tokens.content
+    doubted = refine(told(tokens, 0.6, None), 1, people=people).tokens.content
     assert torch.equal(doubted[1], trusted[1])
     assert not torch.equal(doubted[0], trusted[0])
-    assert torch.equal(refine_tokens(told(tokens, 1.0, 0.99), 1, people=people).tokens.content, trusted)
+    assert torch.equal(refine(told(tokens, 1.0, 0.99), 1, people=people).tokens.content, trusted)
 
 
 def test_whom_a_face_should_look_like_is_told_by_what_is_left_of_it_and_by_its_references(
@@ -280,12 +284,12 @@ def test_whom_a_face_should_look_like_is_told_by_what_is_left_of_it_and_by_its_r
 
 def test_progress_is_called_for_each_step(tokens: FaceTokens) -> None:
     calls: list[int] = []
-    refine_tokens(tokens, 3, progress=lambda: calls.append(1))
+    refine(tokens, 3, progress=lambda: calls.append(1))
     assert len(calls) == 2 * 3  # a CPU takes one face at a time
 
 
 def test_no_faces_are_fine(restorer: TokenRestorer, faces: Tensor) -> None:
-    refined = refine_tokens(encode_tokens(aligned_crops(faces[:0]), restorer), 2)
+    refined = refine(encode_tokens(aligned_crops(faces[:0]), restorer), 2)
     assert len(refined.tokens) == 0
     assert refined.mask.shape == (0, 1, 512, 512)
 
@@ -295,21 +299,24 @@ def test_no_faces_are_fine(restorer: TokenRestorer, faces: Tensor) -> None:
     [
         ({"steps": 9}, "Got 9 steps of refinement; expected 0"),
         ({"steps": -1}, "Got -1 steps"),
-        ({"identity": 1.5}, "strength of the identity was 1.5; expected 0 to 1"),
-        ({"identity": float("nan")}, "strength of the identity was nan"),
+        ({"identity_scale": 1.5}, "strength of the identity was 1.5; expected 0 to 1"),
+        ({"identity_scale": float("nan")}, "strength of the identity was nan"),
         ({"candidates": 0}, "Got 0 candidates; expected 1"),
         ({"people": [None]}, "Got 1 people for 2 faces"),
+        ({"identity_scale": 0.5}, "Got no identity embedder; expected one"),
+        ({"candidates": 2}, "Got no identity embedder"),
+        ({"steps": None}, "steps of refinement were None; expected a number"),
     ],
 )
 def test_bad_numbers_are_refused(tokens: FaceTokens, arguments: dict, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        refine_tokens(tokens, **{"steps": 1} | arguments)
+        refine(tokens, **{"steps": 1} | arguments)
 
 
 def test_a_restorer_without_a_prior_says_so(tiny_codeformer, faces: Tensor) -> None:
     tokens = encode_tokens(aligned_crops(faces[:1]), TokenRestorer(tiny_codeformer, "CodeFormer", "S-Lab", "0"))
     with pytest.raises(ValueError, match="'CodeFormer' has no prior over clean latents"):
-        refine_tokens(tokens, 1)
+        refine(tokens, 1)
 
 
 def test_a_prior_is_attached_to_the_restorer_it_was_trained_on_alone(tmp_path) -> None:
@@ -340,8 +347,8 @@ def pair():
     [
         ({"steps": 9}, "Got 9 steps of refinement; expected 0"),
         ({"steps": -1}, "Got -1 steps of refinement"),
-        ({"identity": 1.5}, "strength of the identity was 1.5; expected 0 to 1"),
-        ({"identity": float("nan")}, "strength of the identity was nan"),
+        ({"identity_scale": 1.5}, "strength of the identity was 1.5; expected 0 to 1"),
+        ({"identity_scale": float("nan")}, "strength of the identity was nan"),
         ({"seed": -1}, "seed was -1; expected 0 to"),
         ({"seed": 2**64}, "seed was 18446744073709551616; expected 0 to"),
         ({"candidates": 0}, "Got 0 candidates; expected 1 to 8"),
@@ -349,33 +356,30 @@ def pair():
 )
 def test_settings_out_of_range(settings, words):
     with pytest.raises(ValueError, match=words):
-        Refinement(**settings)
+        RefinementOptions(**settings)
 
 
 def test_the_largest_seed_can_be_used(pair):
-    largest, smaller = (refine_faces(pair, Refinement(1, seed=2**64 - n))[0].content for n in (1, 2))
+    largest, smaller = (refine(pair, seed=2**64 - n).tokens.content for n in (1, 2))
     assert not torch.equal(largest, smaller)
 
 
 def test_steps_left_open_are_the_restorers_own(monkeypatch):
     able, unable = Giving(prior=True), Giving()
-    monkeypatch.setattr(refinement_module, "OWN_STEPS", 3)
-    assert Refinement(identity=0.5, seed=4).settled(able) == Refinement(3, 0.5, 4)
-    assert Refinement().settled(unable).steps == 0
+    monkeypatch.setattr(refinement_module, "AUTO_STEPS", 3)
+    assert RefinementOptions(identity_scale=0.5, seed=4).resolved(able) == RefinementOptions(3, 0.5, 4)
+    assert RefinementOptions().resolved(unable).steps == 0
     for asked in (0, 5):
-        assert Refinement(asked).settled(able).steps == asked
-    assert Refinement(0).settled(unable).steps == 0
+        assert RefinementOptions(asked).resolved(able).steps == asked
+    assert RefinementOptions(0).resolved(unable).steps == 0
     with pytest.raises(ValueError, match=r"'giving' has no prior over clean latents .* built-in restorer, or leave"):
-        Refinement(1).settled(unable)
-
-
-def test_without_steps_nothing_is_done(pair):
-    assert refine_faces(pair, Refinement(0, identity=1.0, candidates=8)) == (pair, [None, None])
+        RefinementOptions(1).resolved(unable)
 
 
 def test_what_came_of_each_face(pair):
-    refined, faces = refine_faces(pair, Refinement(1, candidates=2), reader=ColourEmbedder())
-    assert len(refined) == 2 and all(face.stopped is None and face.spread > 0 for face in faces)
+    refined = refine(pair, candidates=2, embedder=ColourEmbedder())
+    faces = refined_faces(refined)
+    assert len(refined.tokens) == 2 and all(face.stopped is None and face.spread > 0 for face in faces)
     # Half the face differs by 0.3 between candidates: a mask that is even weighs both halves alike.
     spread = torch.zeros(2, 1, 512, 512)
     spread[1, ..., :256] = 0.3

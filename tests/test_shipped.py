@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter, ImageOps
 from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.detect import detect_faces
 from resemblance.core.faces.identity import WEIGHTS as EMBEDDING
-from resemblance.core.faces.identity import BuiltinEmbedder
+from resemblance.core.faces.identity import load_embedders
 from resemblance.core.files.checkpoints import about, fingerprint, read
 from resemblance.core.files.images import read_photo
 from resemblance.core.references.encoding import encode_references
@@ -60,7 +60,7 @@ def drawn(photo, kind):
 def test_a_drawing_is_no_reference(restorer, kind, reason):
     photos = [read_photo(EXAMPLES / f"man_reference_{n}.jpg").pixels for n in (1, 2, 3)]
     given = [ReferencePhoto(photo, str(n), "man") for n, photo in enumerate((*photos, drawn(photos[0], kind)))]
-    found = encode_references(given, restorer, BuiltinEmbedder(), partial(detect_faces, backend="builtin"))
+    found = encode_references(given, restorer, load_embedders(), partial(detect_faces, backend="builtin"))
     assert found.people[0].sources == ("0", "1", "2") and found.doubted == ()
     ((source, why),) = found.refused
     assert source == "3" and re.match(reason, why)

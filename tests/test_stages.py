@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from people import ColourEmbedder, Giving, Scenes
+from people import ColourEmbedder, Giving, Scenes, both
 from resemblance.core.faces.crop import crop_faces
 from resemblance.core.references.encoding import encode_references
 from resemblance.core.references.views import ReferencePhoto
-from resemblance.core.refinement import Refinement
+from resemblance.core.refinement import RefinementOptions
 from resemblance.core.restorers.tokens import encode_tokens, restore_tokens
 from resemblance.core.stages import Given, Mix, draw_faces
 
@@ -33,7 +33,7 @@ def crops(scenes):
 @pytest.fixture
 def references(restorer, scenes):
     photos = [ReferencePhoto(scenes.photo(name, seed=1), name, name) for name in ("anna", "bob")]
-    return encode_references(photos, restorer, ColourEmbedder(), scenes.detect)
+    return encode_references(photos, restorer, both(ColourEmbedder()), scenes.detect)
 
 
 class Memory:
@@ -55,7 +55,7 @@ class Memory:
 
 def test_nobody_is_the_blind_case(restorer, crops, references):
     drawn = draw_faces(crops, restorer, Mix(0.5, 0.5))
-    by_hand = restorer.decode(restore_tokens(encode_tokens(crops, restorer), 0.5, 0.5))
+    by_hand = restorer.decode(restore_tokens(encode_tokens(crops, restorer, whole_skips=True), 0.5, 0.5))
     assert torch.equal(drawn.faces, by_hand)
     assert drawn.transferred is None and drawn.refined == [None, None]
     nobody = draw_faces(crops, restorer, Mix(0.5, 0.5), given=Given(references, [None, None]))
@@ -67,7 +67,7 @@ def test_each_stage_is_made_again_where_what_it_is_made_from_differs(restorer, c
 
     def draw(crops=crops, mix=None, steps=0, people=("anna", None), strength=1.0):
         given = Given(references, people, strength)
-        return draw_faces(crops, restorer, mix, Refinement(steps), given, ColourEmbedder(), keep=memory)
+        return draw_faces(crops, restorer, mix, RefinementOptions(steps), given, ColourEmbedder(), keep=memory)
 
     first = draw()
     assert memory.since() == ["encode", "transfer", "decode"]
@@ -90,7 +90,20 @@ def test_what_was_kept_gives_what_is_made(restorer, crops, references):
     memory = Memory()
     given = Given(references, ["anna", "bob"])
     for mix in (Mix(), Mix(0.2), Mix(0.2, 0.4)):
-        kept = draw_faces(crops, restorer, mix, Refinement(1), given, keep=memory)
-        made = draw_faces(crops, restorer, mix, Refinement(1), given)
+        kept = draw_faces(crops, restorer, mix, RefinementOptions(1), given, keep=memory)
+        made = draw_faces(crops, restorer, mix, RefinementOptions(1), given)
         assert torch.equal(kept.faces, made.faces)
         assert kept.tokens.content_weight == made.tokens.content_weight
+
+
+def test_tokens_are_small_where_they_are_kept_or_refined(restorer, crops):
+    alone, kept = draw_faces(crops, restorer), draw_faces(crops, restorer, keep=Memory())
+    refined = draw_faces(crops, restorer, refinement=RefinementOptions(1))
+    assert {x.dtype for side, x in alone.tokens.skips.items() if side < 512} == {torch.float32}
+    for drawn in (kept, refined):
+        assert {x.dtype for side, x in drawn.tokens.skips.items() if side < 512} == {torch.bfloat16}
+
+
+def test_steps_that_nobody_chose_are_refused(restorer, crops):
+    with pytest.raises(ValueError, match="steps of refinement were None; expected a number"):
+        draw_faces(crops, restorer, refinement=RefinementOptions())

@@ -12,12 +12,12 @@ from typing import TextIO
 import torch
 
 from ..faces.detect import detect_faces, load_detector
-from ..faces.identity import BuiltinEmbedder
+from ..faces.identity import load_embedders
 from ..files.images import FORMATS, Photo, write_photo
+from ..loading import Models
 from ..pipeline import RestoreOptions
-from ..refinement import Refinement
-from ..restorers.table import load_restorer
-from ..restorers.token_restorer import TokenRestorer
+from ..refinement import RefinementOptions
+from ..restorers.table import builtin_restorer, load_restorer
 from .console import FAILURES, one_line, say, write_json
 from .files import SUFFIXES, UsageError
 
@@ -55,21 +55,17 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     try:
         inception = None
         # In float32: the numbers of one machine are then those of another.
-        restorer = load_restorer(None, args.device, torch.float32)
-        assert isinstance(restorer, TokenRestorer), "the built-in restorer has a codebook"
+        models = Models(builtin_restorer(args.device, torch.float32), load_embedders(device=args.device))
         others = {Path(path).name: load_restorer(path, args.device, torch.float32) for path in args.weights}
         detect = partial(detect_faces, backend=load_detector("builtin", device=args.device))
         chosen = Selection(args.split, args.half, args.only, args.limit)
         album = read_album(args.data, replace(chosen, truth=args.truth) if args.truth else chosen, detect)
-        reader = BuiltinEmbedder(device=args.device)
-        options = RestoreOptions(refinement=Refinement(args.refine).settled(restorer))
-        decider = Decider(album, args.data, restorer, reader, detect, options)
+        options = RestoreOptions(refinement=RefinementOptions(args.refine)).resolved(models.restorer)
+        decider = Decider(album, args.data, models, detect, options)
         if not args.metrics:
             with suppress(FileNotFoundError):  # the table says so, and goes without KID
                 inception = Inception(args.assets)
-        evaluation = Evaluation(
-            album, restorer, others, judges, reader, args.references, decider, args.refine, inception
-        )
+        evaluation = Evaluation(album, models, others, judges, args.references, decider, args.refine, inception)
     except (*FAILURES, ImportError) as error:
         raise UsageError(one_line(error, None)) from error
     table = {severity: evaluation(severity) for severity in args.damage}
@@ -77,7 +73,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     stdout.write(as_text(table, evaluation) + "\n\n" + "\n".join(f"- {line}" for line in said) + "\n")
     if args.json:
         about = {"data": str(args.data), "split": args.split, "half": args.half, "only": args.only}
-        restorers = {"built-in": restorer.fingerprint} | {name: other.fingerprint for name, other in others.items()}
+        restorers = {name: each.fingerprint for name, each in ({"built-in": models.restorer} | others).items()}
         write_json(about | {"restorers": restorers, "remarks": said, "table": as_record(table, evaluation)}, args.json)
     if args.grid:
         write_photo(args.grid, Photo(grid(table, evaluation)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..faces.detect import detect_faces, load_detector
-from ..faces.identity import Embedder, load_embedder
+from ..faces.identity import Embedders, load_embedders
 from ..files.images import read_photo
 from ..records import References, Restorer
 from ..references.encoding import check_restorer, encode_references
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     return 1 if references.refused else 0
 
 
-def references_from(paths: Sequence[str], restorer: Restorer, args: argparse.Namespace) -> tuple[References, Embedder]:
+def references_from(paths: Sequence[str], restorer: Restorer, args: argparse.Namespace) -> tuple[References, Embedders]:
     """Encode the photographs at some paths, beside the references that are saved in files there.
 
     Raises:
@@ -60,20 +60,20 @@ def references_from(paths: Sequence[str], restorer: Restorer, args: argparse.Nam
     if saved:
         check_restorer(saved, restorer)
     photographs = _photographs(path for path in paths if not path.lower().endswith(SAVED))
-    embedder = load_embedder(saved.embedder if saved else args.embedder, args.device, args.models_dir)
+    embedders = load_embedders(saved.embedder if saved else args.embedder, args.device, args.models_dir)
     unread: list[tuple[str, str]] = []
     found = saved
     if photographs:
         # The limits on the faces of pictures are not for references: a face left out could be the one that is meant.
         detect = partial(detect_faces, backend=load_detector(args.detector, args.models_dir, args.device))
-        found = encode_references(_read(photographs, unread), restorer, embedder, detect, saved)
+        found = encode_references(_read(photographs, unread), restorer, embedders, detect, saved)
         found = replace(found, refused=found.refused + tuple(unread))
     if not found or not found.people:
         reasons = "; ".join(f"{source}: {reason}" for source, reason in found.refused) if found else ""
         raise UsageError(
             f"None of the references can be used ({reasons or 'they hold nobody'}). Give a good photograph."
         )
-    return found, embedder
+    return found, embedders
 
 
 def _photographs(paths: Iterable[str]) -> list[tuple[Job, str]]:

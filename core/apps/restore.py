@@ -6,7 +6,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,18 +16,19 @@ from tqdm import tqdm
 
 from ..faces.crop import aligned_crops
 from ..faces.detect import Detect
-from ..faces.identity import BuiltinEmbedder, Embedder
+from ..faces.identity import load_embedders
+from ..faces.paste import PasteOptions
 from ..files.images import FORMATS, Photo, read_photo, write_atomically, write_photo
 from ..geometry import TEMPLATE_SIZE, scaling, warp
-from ..guidance import Guidance
-from ..pipeline import FaceReport, RestoreOptions, restore_crops, restore_photos
-from ..records import Restorer
+from ..loading import Models
+from ..pipeline import FaceReport, RestoreOptions, check_references, restore_crops, restore_photos
+from ..records import References, Restorer
 from ..references.matching import ENOUGH
 from ..references.names import parse_manual
-from ..refinement import Refinement
-from ..reports import references_record, restored_record
+from ..references.options import ReferenceOptions
+from ..refinement import RefinementOptions
+from ..reports import options_record, references_record, restored_record, restorer_record
 from ..restorers.table import load_restorer
-from ..restorers.token_restorer import TokenRestorer
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
 from .files import Job, UsageError, aim, find, protect
 from .finding import detector_from
@@ -57,15 +58,19 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     if args.maps:
         _check_maps(args, jobs)
     try:
-        options = RestoreOptions(args.fidelity, args.strength, args.min_sharpness, args.scale)
-        restorer = load_restorer(args.weights, args.device)
-        options = replace(options, refinement=_refinement(args, restorer))
-        guidance = _guidance(args, restorer)
-        reader = _reader(guidance, args) if options.refinement.steps or guidance else None
+        options = _options(args)
+        models = Models(load_restorer(args.weights, args.device))
+        options = options.resolved(models.restorer)
+        _check_refinement(args, options.refinement)
+        models, references = _with_references(args, models)
+        if references:
+            check_references(references, options.references, models)
+        elif options.refinement.needs_identity:
+            models = replace(models, embedders=load_embedders(device=args.device))
         if args.aligned:
-            treat = _aligned(restorer, options, guidance, reader)
+            treat = _aligned(models, options, references)
         else:
-            treat = _whole(restorer, options, detector_from(args), guidance, reader)
+            treat = _whole(models, options, references, detector_from(args))
     except (*FAILURES, ImportError) as error:
         raise UsageError(one_line(error, None)) from error
 
@@ -83,9 +88,9 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
         if args.report:
             report = {
                 "resemblance": version("resemblance"),
-                "restorer": {name: getattr(restorer, name) for name in ("name", "fingerprint", "licence")},
-                "options": asdict(options) | {"aligned": args.aligned},
-                "references": _references_record(args, restorer, guidance),
+                "restorer": restorer_record(models.restorer),
+                "options": options_record(options) | {"aligned": args.aligned},
+                "references": _references_record(args, models.restorer, references, options),
                 "counts": counts,
                 "pictures": entries,
             }
@@ -142,45 +147,51 @@ def _guided(faces: tuple[FaceReport, ...]) -> str:
     return "none with references" + (f" ({'; '.join(why)})" if why else "")
 
 
-def _refinement(args: argparse.Namespace, restorer: Restorer) -> Refinement:
-    given = {
-        name: getattr(args, name) for name in ("identity", "seed", "candidates") if getattr(args, name) is not None
-    }
-    refinement = Refinement(args.refine, **given).settled(restorer)
-    if given and not refinement.steps:
-        raise UsageError(f"--{next(iter(given))} needs --refine; give steps from 1 up, or leave it out.")
-    return refinement
+def _options(args: argparse.Namespace) -> RestoreOptions:
+    """What the options of the command say.
 
-
-def _guidance(args: argparse.Namespace, restorer: Restorer) -> Guidance | None:
+    Raises:
+        UsageError: an option that does nothing without another one.
+        ValueError: a number out of range.
+    """
+    given = {"identity_scale": args.identity, "seed": args.seed, "candidates": args.candidates}
+    refinement = RefinementOptions(args.refine, **{name: value for name, value in given.items() if value is not None})
     if not args.reference:
         for name in ("match", "match_threshold", "maps"):
             if getattr(args, name) is not None:
                 raise UsageError(f"--{name.replace('_', '-')} needs --reference; give photographs, or leave it out.")
-        return None
+    diagnostics = args.report is not None or args.maps is not None
     manual = parse_manual(args.match or "")
-    if not isinstance(restorer, TokenRestorer):
-        say(f"{_unreadable(restorer)}: faces are restored without them.")
-        return None
-    references, embedder = references_from(args.reference, restorer, args)
-    proof = args.report is not None or args.maps is not None
-    return Guidance(references, embedder, args.reference_strength, args.match_threshold, manual, proof)
+    references = ReferenceOptions(args.reference_strength, args.match_threshold, manual, diagnostics)
+    paste = PasteOptions(scale=args.scale)
+    return RestoreOptions(args.fidelity, args.strength, args.min_sharpness, references, refinement, paste)
 
 
-def _reader(guidance: Guidance | None, args: argparse.Namespace) -> Embedder:
-    """The built-in embedder: the one that references are matched by, where it is that."""
-    if guidance and guidance.embedder.name == BuiltinEmbedder.name:
-        return guidance.embedder
-    return BuiltinEmbedder(device=args.device)
+def _check_refinement(args: argparse.Namespace, refinement: RefinementOptions) -> None:
+    given = [name for name in ("identity", "seed", "candidates") if getattr(args, name) is not None]
+    if given and not refinement.steps:
+        raise UsageError(f"--{given[0]} needs --refine; give steps from 1 up, or leave it out.")
+
+
+def _with_references(args: argparse.Namespace, models: Models) -> tuple[Models, References | None]:
+    """The references that were given, and the models with what they were embedded by."""
+    if not args.reference:
+        return models, None
+    if models.restorer.with_tokens is None:
+        say(f"{_unreadable(models.restorer)}: faces are restored without them.")
+        return models, None
+    references, embedders = references_from(args.reference, models.restorer, args)
+    return replace(models, embedders=embedders), references
 
 
 def _references_record(
-    args: argparse.Namespace, restorer: Restorer, guidance: Guidance | None
+    args: argparse.Namespace, restorer: Restorer, references: References | None, options: RestoreOptions
 ) -> dict[str, object] | None:
-    if guidance is None:
+    if references is None:
         return {"unused": _unreadable(restorer)} if args.reference else None
-    threshold = ENOUGH if guidance.threshold is None else guidance.threshold
-    return references_record(guidance.references) | {"strength": guidance.strength, "match_threshold": threshold}
+    used = options.references
+    threshold = ENOUGH if used.match_threshold is None else used.match_threshold
+    return references_record(references) | {"strength": used.strength, "match_threshold": threshold}
 
 
 def _unreadable(restorer: Restorer) -> str:
@@ -198,35 +209,27 @@ def _write_maps(job: Job, faces: tuple[FaceReport, ...], args: argparse.Namespac
     """Two pictures for each face that was restored with references, named after the result and the face's number."""
     place = job.target.name if job.target == args.out else job.target.relative_to(args.out)
     for report in faces:
-        proof = report.restored and report.restored.proof
-        if proof:
+        found = report.restored and report.restored.diagnostics
+        if found:
             stem = f"{place}.face{report.face.index}"
-            write_photo(args.maps / f"{stem}.attribution.png", Photo(proof.attribution))
-            write_photo(args.maps / f"{stem}.invention.png", Photo(proof.invention.expand(3, -1, -1)))
+            write_photo(args.maps / f"{stem}.attribution.png", Photo(found.attribution))
+            write_photo(args.maps / f"{stem}.invention.png", Photo(found.invention.expand(3, -1, -1)))
 
 
-def _whole(
-    restorer: Restorer,
-    options: RestoreOptions,
-    detect: Detect,
-    guidance: Guidance | None,
-    reader: Embedder | None,
-) -> Treat:
+def _whole(models: Models, options: RestoreOptions, references: References | None, detect: Detect) -> Treat:
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
-        result = restore_photos(
-            photo.pixels[None], restorer, detect, options, in_place=True, guidance=guidance, reader=reader
-        )
+        result = restore_photos(photo.pixels[None], models, detect, options, references, in_place=True)
         pixels, alpha = result.pixels[0], photo.alpha
         if alpha is not None and alpha.shape[1:] != pixels.shape[1:]:
             factor = pixels.shape[2] / alpha.shape[2], pixels.shape[1] / alpha.shape[1]
             alpha = warp(alpha, scaling(*factor), (pixels.shape[1], pixels.shape[2])).clamp(0, 1)
-        changed = options.scale != 1 or any(face.restored for face in result.faces)
+        changed = options.paste.scale != 1 or any(face.restored for face in result.faces)
         return replace(photo, pixels=pixels, alpha=alpha), result.faces, changed
 
     return treat
 
 
-def _aligned(restorer: Restorer, options: RestoreOptions, guidance: Guidance | None, reader: Embedder | None) -> Treat:
+def _aligned(models: Models, options: RestoreOptions, references: References | None) -> Treat:
     """The whole picture is one aligned face; a square of another size is brought to 512 px first, and stays so."""
 
     def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
@@ -241,8 +244,8 @@ def _aligned(restorer: Restorer, options: RestoreOptions, guidance: Guidance | N
             pixels = _to_template(pixels)
             alpha = None if alpha is None else _to_template(alpha)
         crops = aligned_crops(pixels[None])
-        restored, faces = restore_crops(crops, restorer, options, guidance=guidance, reader=reader)
-        told = guidance or options.refinement.steps
+        restored, faces = restore_crops(crops, models, options, references)
+        told = references or options.refinement.steps
         return replace(photo, pixels=restored[0], alpha=alpha), faces if told else (), True
 
     return treat

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +62,20 @@ class Embedder(Protocol):
             ValueError: the faces have another shape or whole numbers.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Embedders:
+    """What a program tells people apart by.
+
+    Attributes:
+        identity: the built-in embedder, which knows damaged faces.
+        matching: the one that references are matched by where a face is clean; the same, unless insightface's was
+            chosen.
+    """
+
+    identity: Embedder
+    matching: Embedder
 
 
 class BuiltinEmbedder:
@@ -209,11 +224,13 @@ def load_embedder(
     return _load_insightface(files, device)
 
 
-def built_in(embedder: Embedder, reader: Embedder | None = None) -> Embedder:
-    """The built-in embedder: `embedder` if it is that, else `reader`, else read from disk."""
-    if embedder.name == BuiltinEmbedder.name:
-        return embedder
-    return reader or BuiltinEmbedder()
+def load_embedders(
+    choice: str = "built-in", device: torch.device | str = "cpu", models_dir: Folders = None
+) -> Embedders:
+    """Load the embedders of a program; the arguments and errors are those of :func:`load_embedder`."""
+    chosen = load_embedder(choice, device, models_dir)
+    identity = chosen if isinstance(chosen, BuiltinEmbedder) else BuiltinEmbedder(device=device)
+    return Embedders(identity, chosen)
 
 
 def _load_insightface(files: Sequence[Path], device: torch.device | str) -> InsightFaceEmbedder:

@@ -31,8 +31,37 @@ SOFT_LIMIT = 1.0  # [px of the result]
 GRAIN_LIMIT = 0.03
 CRISP = 0.5  # blur of a crisp picture's own pixels [px]
 GRAIN_TILE = 512
+LARGEST_SCALE = 8
 MEASURED = 512  # [px of the result] of a face that are looked at for its blur
 LUMA_KEEPS = math.sqrt(sum(weight * weight for weight in LUMA))
+
+
+@dataclass(frozen=True)
+class PasteOptions:
+    """How pasted faces are fitted into their photographs.
+
+    Attributes:
+        color_match: 0 to 1, how much of the difference in colour at low frequencies to take away.
+        sharpness_match: 0 to 1, how far to soften the face towards the photograph around it (at most to 1 px of blur).
+        grain_match: 0 to 1, how much of the photograph's grain to give the face (a strong noise only in part).
+        scale: how much larger than the photographs the results are, at most 8; they are resized bicubically.
+
+    Raises:
+        ValueError: one of them out of range.
+    """
+
+    color_match: float = 1.0
+    sharpness_match: float = 1.0
+    grain_match: float = 1.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("color_match", "sharpness_match", "grain_match"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} was {value}; expected 0 to 1.")
+        if not 0 < self.scale <= LARGEST_SCALE:
+            raise ValueError(f"scale was {self.scale}; expected above 0 and at most {LARGEST_SCALE}.")
 
 
 @dataclass(frozen=True)
@@ -58,13 +87,10 @@ def paste_faces(
     photos: Tensor | Sequence[Tensor],
     crops: Crops,
     restored: Tensor,
+    blend: float | Sequence[float] = 1.0,
+    options: PasteOptions | None = None,
     masks: Tensor | None = None,
     photo_masks: Tensor | Sequence[Tensor] | None = None,
-    strength: float | Sequence[float] = 1.0,
-    color_match: float = 1.0,
-    sharpness_match: float = 1.0,
-    grain_match: float = 1.0,
-    scale: float = 1.0,
     background: Tensor | Sequence[Tensor] | None = None,
     in_place: bool = False,
     progress: Callable[[], None] | None = None,
@@ -75,20 +101,18 @@ def paste_faces(
         photos: (B,3,H,W), or a sequence of (3,H,W) where sizes differ; float RGB in [0,1].
         crops: where the faces lie.
         restored: (N,3,s,s) in [0,1], one for each crop, of any side: it shows what the crop shows.
+        blend: 0 (the photograph as it is) to 1, for all faces or for each.
+        options: how they are fitted in; None is :class:`PasteOptions` as it is.
         masks: (N,1,m,m) in [0,1], in place of the masks of `crops`; of any side.
         photo_masks: (B,1,H,W), or a sequence of (1,H,W): where in the photographs anything may be pasted.
-        strength: 0 (the photograph as it is) to 1, for all faces or for each.
-        color_match: 0 to 1, how much of the difference in colour at low frequencies to take away.
-        sharpness_match: 0 to 1, how far to soften the face towards the photograph around it (at most to 1 px of blur).
-        grain_match: 0 to 1, how much of the photograph's grain to give the face (a strong noise only in part).
-        scale: how much larger than the photographs the results are; they are resized bicubically.
-        background: the photographs, already resized by other means, in place of `scale`; their size says by how much.
+        background: the photographs, already resized by other means, in place of `options.scale`; their
+            size says by how much.
         in_place: write into `photos` (or `background`) and return them. Saves a copy, the larger part of the cost for
             a large photograph with few faces; for callers that need the original no more.
         progress: called before each photograph; what it raises ends the work.
 
     Returns:
-        The photographs and the masks that were applied (1 channel, strength included), each in the form that `photos`
+        The photographs and the masks that were applied (1 channel, `blend` included), each in the form that `photos`
         has. Every pixel where the mask is 0 is bit for bit that of the photograph (or the background); overlapping
         faces are averaged by their masks. Results do not depend on the order of the crops.
 
@@ -97,10 +121,11 @@ def paste_faces(
             from, a background of other proportions, or restored pixels that are not finite.
     """
     _check(photos, crops, restored, masks, photo_masks, background)
-    strengths = [float(strength)] * len(crops) if isinstance(strength, int | float) else [float(s) for s in strength]
-    if len(strengths) != len(crops) or not all(0 <= s <= 1 for s in strengths):
-        raise ValueError(f"Got strengths {strengths} for {len(crops)} crops; expected 0 to 1, one for all or each.")
-    canvases = _canvases(photos, scale, background, in_place)
+    options = options or PasteOptions()
+    blends = [float(blend)] * len(crops) if isinstance(blend, int | float) else [float(each) for each in blend]
+    if len(blends) != len(crops) or not all(0 <= each <= 1 for each in blends):
+        raise ValueError(f"Got blends {blends} for {len(crops)} crops; expected 0 to 1, one for all or each.")
+    canvases = _canvases(photos, options.scale, background, in_place)
     applied: Tensor | list[Tensor] = (
         _zeros(canvases[:, :1]) if isinstance(canvases, Tensor) else [_zeros(canvas[:1]) for canvas in canvases]
     )
@@ -112,7 +137,7 @@ def paste_faces(
         enlarge = geometry.scaling(canvas.shape[-1] / width, canvas.shape[-2] / height)
         patches = []
         for n, face in enumerate(crops.faces):
-            if face.image != b or strengths[n] == 0:
+            if face.image != b or blends[n] == 0:
                 continue
             device = canvas.device
             pixels = _match_colour(
@@ -120,7 +145,7 @@ def paste_faces(
                 crops.pixels[n].to(device),
                 crops.masks[n].to(device),
                 crops.margin,
-                color_match,
+                options.color_match,
             )
             to_canvas = geometry.compose(enlarge, geometry.invert(crops.affines[n]))
             to_canvas = geometry.compose(to_canvas, geometry.scaling(crops.size / restored.shape[-1]))
@@ -130,13 +155,13 @@ def paste_faces(
             if photo_masks is not None:
                 to_patch = geometry.compose(_shift(-patch.x, -patch.y), enlarge)
                 patch.alpha.mul_(geometry.warp(photo_masks[b].to(device), to_patch, patch.size).clamp(0, 1))
-            _soften(patch, canvas, float(geometry.scale_of(to_canvas)), sharpness_match)
+            _soften(patch, canvas, float(geometry.scale_of(to_canvas)), options.sharpness_match)
             seed = zlib.crc32(crops.affines[n].numpy().tobytes())
             if background is None:
-                _add_grain(patch, photos[b], float(geometry.scale_of(enlarge)), grain_match, seed)
+                _add_grain(patch, photos[b], float(geometry.scale_of(enlarge)), options.grain_match, seed)
             else:
-                _add_grain(patch, canvas, 1.0, grain_match, seed)
-            patch.alpha.mul_(strengths[n])
+                _add_grain(patch, canvas, 1.0, options.grain_match, seed)
+            patch.alpha.mul_(blends[n])
             patches.append(patch)
         _blend(canvas, applied[b], patches)
     return canvases, applied

@@ -302,6 +302,8 @@ class CodeFormer(nn.Module):
 
     default_content = 0.5
     adain = True
+    transfer = None
+    prior = None
 
     def __init__(self, config: CodeFormerConfig) -> None:
         super().__init__()

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from ..faces.detect import Detect
-from ..faces.identity import Embedder, built_in
+from ..faces.identity import Embedder, Embedders
 from ..geometry import TEMPLATE_SIZE
-from ..records import Lookup, Person, References, Restorer
-from ..restorers.token_restorer import TokenRestorer
+from ..records import CodebookRestorer, Lookup, Person, References, Restorer
 from .sorting import own_faces
 from .views import ReferencePhoto, View, known_views, views_of
 
@@ -29,11 +28,10 @@ Progress = Callable[[], None]
 def encode_references(
     photos: Iterable[ReferencePhoto],
     restorer: Restorer,
-    embedder: Embedder,
+    embedders: Embedders,
     detect: Detect,
     onto: References | None = None,
     progress: Progress | None = None,
-    reader: Embedder | None = None,
 ) -> References:
     """Find each person's own face in their photographs and encode it.
 
@@ -55,25 +53,24 @@ def encode_references(
     Args:
         photos: in any order; those with one name are of one person.
         restorer: one with a codebook.
-        embedder: what faces will be matched by.
+        embedders: what faces will be matched by.
         detect: photographs → faces. It should leave no faces out, or the largest one could seem to be alone.
-        onto: references to add to, encoded by the same restorer and embedder. A person who is in there already is
+        onto: references to add to, encoded by the same restorer and embedders. A person who is in there already is
             encoded anew with all photographs.
-        reader: the built-in embedder, where it is at hand and is not `embedder`.
         progress: called before each photograph and between the network's blocks; what it raises ends the work.
 
     Raises:
         ValueError: the restorer has no tokens, `onto` was made by others, or a photograph is no such tensor.
     """
-    if not isinstance(restorer, TokenRestorer):
+    able = restorer.with_tokens
+    if able is None:
         raise ValueError(
             f"'{restorer.name}' restores whole faces and cannot read references; expected a restorer with a codebook "
             "(the built-in one or CodeFormer)."
         )
-    reader = built_in(embedder, reader)
     if onto:
         check_restorer(onto, restorer)
-        check_embedder(onto, embedder, reader)
+        check_embedders(onto, embedders)
     seen: dict[str, list[list[View]]] = {}
     refused = list(onto.refused) if onto else []
     doubted = list(onto.doubted) if onto else []
@@ -81,7 +78,7 @@ def encode_references(
     for photo in photos:
         if progress:
             progress()
-        views = views_of(photo, embedder, reader, detect)
+        views = views_of(photo, embedders, detect)
         if views:
             seen.setdefault(photo.person, []).append(views)
         else:
@@ -90,7 +87,7 @@ def encode_references(
         known = known_views(people.pop(name)) if name in people else []
         again = {view.source for view in known}
         doubted = [(source, reason) for source, reason in doubted if source not in again]
-        own, why, doubts = own_faces(photographs, known, reader.calibration)
+        own, why, doubts = own_faces(photographs, known, embedders.identity.calibration)
         refused += why
         doubted += doubts
         for source, reason in doubts:
@@ -99,7 +96,7 @@ def encode_references(
             made = person_from(
                 name,
                 torch.stack([view.pixels for view in own]),
-                restorer,
+                able,
                 torch.stack([view.identity for view in own]),
                 torch.stack([view.embedding for view in own]),
                 [view.weight * view.trust for view in own],
@@ -110,8 +107,8 @@ def encode_references(
             people[name] = replace(made, given=given, qualities=qualities)
     for source, reason in refused[len(onto.refused) if onto else 0 :]:
         log.warning("The reference %s is not used: %s.", source, reason)
-    by = (embedder.fingerprint, reader.fingerprint)
-    return References(tuple(people.values()), restorer.fingerprint, embedder.name, by, tuple(refused), tuple(doubted))
+    name, by = embedders.matching.name, (embedders.matching.fingerprint, embedders.identity.fingerprint)
+    return References(tuple(people.values()), restorer.fingerprint, name, by, tuple(refused), tuple(doubted))
 
 
 def check_restorer(references: References, restorer: Restorer) -> None:
@@ -123,25 +120,34 @@ def check_restorer(references: References, restorer: Restorer) -> None:
         )
 
 
-def check_embedder(references: References, embedder: Embedder, reader: Embedder | None = None) -> None:
-    """Raise ValueError unless the references were embedded by this embedder, and by this built-in one where given."""
-    if references.embedder != embedder.name:
+def check_embedders(references: References, embedders: Embedders) -> None:
+    """Raise ValueError unless the references were embedded by these embedders."""
+    check_embedder(references, embedders.matching)
+    _check_weights(references.embedded_by[1], embedders.identity)
+
+
+def check_embedder(references: References, matching: Embedder) -> None:
+    """Raise ValueError unless the references are matched by this embedder."""
+    if references.embedder != matching.name:
         raise ValueError(
-            f"The references were embedded by '{references.embedder}', but this is '{embedder.name}'; expected the "
+            f"The references were embedded by '{references.embedder}', but this is '{matching.name}'; expected the "
             "same one. Choose it, or encode the photographs again."
         )
-    for made, used in zip(references.embedded_by, (embedder, reader), strict=True):
-        if used and made != used.fingerprint:
-            raise ValueError(
-                f"The references were embedded by weights {made} of the embedder '{used.name}', but these are "
-                f"{used.fingerprint}; expected the same ones. Encode the photographs again."
-            )
+    _check_weights(references.embedded_by[0], matching)
+
+
+def _check_weights(made: str, embedder: Embedder) -> None:
+    if made != embedder.fingerprint:
+        raise ValueError(
+            f"The references were embedded by weights {made} of the embedder '{embedder.name}', but these are "
+            f"{embedder.fingerprint}; expected the same ones. Encode the photographs again."
+        )
 
 
 def person_from(
     name: str,
     faces: Tensor,
-    restorer: TokenRestorer,
+    restorer: CodebookRestorer,
     identity: Tensor,
     embeddings: Tensor,
     weights: Sequence[float],

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..faces.crop import template_view
 from ..faces.evidence import chance, log_odds
-from ..faces.identity import Embedder, built_in
+from ..faces.identity import Embedders
 from ..faces.measure import measure_quality
 from ..records import Crops, Face, FaceQuality, References
-from .encoding import check_embedder
+from .encoding import check_embedders
 from .likeness import effective_count, likeness, mean_identity
 from .names import check_names
 
@@ -70,45 +70,43 @@ class Looks:
 def match_faces(
     crops: Crops,
     references: References,
-    embedder: Embedder,
+    embedders: Embedders,
     threshold: float | None = None,
     manual: Mapping[int, str | None] | None = None,
-    reader: Embedder | None = None,
 ) -> tuple[Match, ...]:
     """Say whom some faces show: :func:`look_at` them, then :func:`match_looks`.
 
     Raises:
         ValueError: as these.
     """
-    return match_looks([look_at(crops, references, embedder, reader)], references, threshold, manual)
+    return match_looks([look_at(crops, references, embedders)], references, threshold, manual)
 
 
-def look_at(crops: Crops, references: References, embedder: Embedder, reader: Embedder | None = None) -> Looks:
+def look_at(crops: Crops, references: References, embedders: Embedders) -> Looks:
     """Compare some faces with all people.
 
     Args:
         crops: the faces.
         references: whom to look for.
-        embedder: the one that the references were embedded by.
-        reader: the built-in embedder, where it is at hand and is not `embedder`.
+        embedders: those that the references were embedded by.
 
     Raises:
-        ValueError: another embedder.
+        ValueError: other embedders.
     """
-    reader = built_in(embedder, reader)
-    check_embedder(references, embedder, reader)
+    check_embedders(references, embedders)
+    identity, matching = embedders.identity, embedders.matching
     views = template_view(crops)
     qualities = qualities_of(crops)
-    own = reader.embed(views)
+    own = identity.embed(views)
     scores = own @ torch.stack([mean_identity(p) for p in references.people]).to(own).T if references.people else None
     scores = own.new_zeros(len(own), 0) if scores is None else scores
     counts = [effective_count(person) for person in references.people]
-    evidence = reader.calibration.evidence(scores, qualities, counts)
+    evidence = identity.calibration.evidence(scores, qualities, counts)
     clean = [n for n, quality in enumerate(qualities) if quality.damage <= CLEAN]
-    if embedder is not reader and clean and counts:
-        scores[clean] = likeness(embedder.embed(views[clean]), references).to(scores)
+    if matching is not identity and clean and counts:
+        scores[clean] = likeness(matching.embed(views[clean]), references).to(scores)
         some = [qualities[n] for n in clean]
-        evidence[clean] = embedder.calibration.evidence(scores[clean], some, counts)
+        evidence[clean] = matching.calibration.evidence(scores[clean], some, counts)
     return Looks(crops.faces, own.cpu(), scores.cpu(), evidence.cpu())
 
 
@@ -142,15 +140,14 @@ def match_looks(
 def labels_or_matches(
     crops: Crops,
     references: References,
-    embedder: Embedder,
+    embedders: Embedders,
     threshold: float | None = None,
     manual: Mapping[int, str | None] | None = None,
-    reader: Embedder | None = None,
 ) -> tuple[Match, ...]:
     """As :func:`match_faces`, unless a face carries a label (:attr:`..records.Face.person`): then all labels hold."""
     labels = [face.person for face in crops.faces]
     if all(label is None for label in labels):
-        return match_faces(crops, references, embedder, threshold, manual, reader)
+        return match_faces(crops, references, embedders, threshold, manual)
     check_names([label for label in labels if label], references)
     return tuple(Match(f.person or None, f.sure, None, "matched before", f.by_hand) for f in crops.faces)
 

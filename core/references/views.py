@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..faces.crop import aligned_crops, crop_faces
 from ..faces.detect import Detect
-from ..faces.identity import Embedder
+from ..faces.identity import Embedders
 from ..faces.measure import measure_quality, shades
 from ..faces.select import measure_faces
 from ..records import Face, FaceQuality, Person
@@ -97,13 +97,14 @@ def qualities_of(person: Person) -> Sequence[FaceQuality]:
     return person.qualities or measure_quality(aligned_crops(person.faces))
 
 
-def views_of(photo: ReferencePhoto, embedder: Embedder, reader: Embedder, detect: Detect) -> list[View]:
+def views_of(photo: ReferencePhoto, embedders: Embedders, detect: Detect) -> list[View]:
     """The largest faces of a photograph, largest first."""
     batch = photo.pixels[None]
     found = sorted(detect(batch), key=area_of, reverse=True)[:MOST_FACES]
     crops = crop_faces(batch, measure_faces(batch, found))
-    identity = reader.embed(crops.pixels)
-    embeddings = identity if embedder is reader else embedder.embed(crops.pixels)
+    identity = embedders.identity.embed(crops.pixels)
+    same = embedders.matching is embedders.identity
+    embeddings = identity if same else embedders.matching.embed(crops.pixels)
     rows = zip(crops.faces, crops.pixels, identity, embeddings, strict=True)
     views = [View(*row, photo.source, photo.weight) for row in rows]
     return sorted(views, key=lambda view: -area_of(view.face))

@@ -49,6 +49,7 @@ class SpandrelRestorer:
     """
 
     network: nn.Module
+    with_tokens = None
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class OnnxRestorer:
     """
 
     network = None
+    with_tokens = None
     licence = "not stated in the file; ask where you got it"
 
     def __init__(self, path: Path, device: torch.device) -> None:

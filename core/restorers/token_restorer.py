@@ -26,6 +26,8 @@ class TokenNetwork(Protocol):
 
     default_content: float
     adain: bool
+    transfer: TransferNet | None  # the part that reads references
+    prior: nn.Module | None  # over clean latents
 
     def encode(self, faces: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[int, Tensor]]:
         """Faces to content and skips."""
@@ -68,6 +70,11 @@ class TokenRestorer:
         self.fingerprint = fingerprint
 
     @property
+    def with_tokens(self) -> TokenRestorer:
+        """Itself."""
+        return self
+
+    @property
     def default_content(self) -> float:
         """The fidelity (content weight) that None stands for."""
         return self._steps.default_content
@@ -90,17 +97,17 @@ class TokenRestorer:
 
     @torch.no_grad()
     def encode(
-        self, faces: Tensor, lookup: Lookup, progress: Progress | None = None
+        self, faces: Tensor, lookup: Lookup, progress: Progress | None = None, whole_skips: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
-        """Faces (N,3,512,512) → content, quality, logits, confidence and skips, as in :class:`..records.FaceTokens`.
+        """See :meth:`..records.CodebookRestorer.encode`.
 
         All lie on the faces' device and are float32, but encoder features are bfloat16. A skip at the faces' own size
-        is the picture itself and keeps its precision.
+        is the picture itself and always keeps its precision.
         """
 
         def encoded(part: slice) -> tuple[list[Tensor], dict[int, Tensor]]:
             *tokens, skips = self._tokens(faces[part], lookup, progress)
-            kept = {side: x if side == TEMPLATE_SIZE else x.bfloat16() for side, x in skips.items()}
+            kept = {side: x if whole_skips or side == TEMPLATE_SIZE else x.bfloat16() for side, x in skips.items()}
             moved = [x.float().to(faces.device) for x in tokens]
             return moved, {side: x.to(faces.device) for side, x in kept.items()}
 
@@ -128,7 +135,12 @@ class TokenRestorer:
     @property
     def transfers(self) -> bool:
         """Whether the network itself takes texture from references."""
-        return self._transfer is not None
+        return self._steps.transfer is not None
+
+    @property
+    def prior(self) -> nn.Module | None:
+        """The network's prior over clean latents, by which it refines; None where it has none."""
+        return self._steps.prior
 
     @torch.no_grad()
     def transfer(
@@ -155,9 +167,9 @@ class TokenRestorer:
         Raises:
             ValueError: the network has no part that transfers.
         """
-        if self._transfer is None:
+        if self._steps.transfer is None:
             raise ValueError(f"'{self.name}' has no weights that read references; borrow code words instead.")
-        net, like, device = self._transfer, self._like, tokens.content.device
+        net, like, device = self._steps.transfer, self._like, tokens.content.device
         attribution: list[Tensor] = []
         given: dict[int, ReferenceFeatures] = {}
         for n, person in enumerate(people):
@@ -196,16 +208,12 @@ class TokenRestorer:
         first, *others = (given.get(n, nothing) for n in range(len(people)))
         return replace(tokens, reference=first.each(lambda *rows: torch.cat(rows), *others)), attribution
 
-    @property
-    def _transfer(self) -> TransferNet | None:
-        return getattr(self.network, "transfer", None)
-
     def _guide(self, tokens: FaceTokens, part: slice) -> TransferGuide | None:
         """What guides the drawing of some faces; None where no reference gives them anything."""
-        reference = tokens.reference
-        if reference is None or self._transfer is None or not bool(reference.gates[min(reference.gates)][part].any()):
+        reference, network = tokens.reference, self._steps.transfer
+        if reference is None or network is None or not bool(reference.gates[min(reference.gates)][part].any()):
             return None
-        return TransferGuide(self._transfer, reference.each(lambda x: x[part].to(self._like.device)))
+        return TransferGuide(network, reference.each(lambda x: x[part].to(self._like.device)))
 
     @property
     def _like(self) -> Tensor:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from ..faces.crop import into_crops, maps_into_crops, template_view
 from ..records import Crops, FaceTokens, Lookup, Restorer
-from .token_restorer import TokenRestorer
 
 Progress = Callable[[], None]
 
@@ -37,7 +36,11 @@ class CodeUse:
 
 
 def encode_tokens(
-    crops: Crops, restorer: Restorer, lookup: Lookup | None = None, progress: Progress | None = None
+    crops: Crops,
+    restorer: Restorer,
+    lookup: Lookup | None = None,
+    progress: Progress | None = None,
+    whole_skips: bool = False,
 ) -> FaceTokens:
     """Encode the template's view of each crop and look its codes up.
 
@@ -46,6 +49,7 @@ def encode_tokens(
         restorer: one with a codebook.
         lookup: None takes the nearest codes.
         progress: see :class:`..records.Restorer`.
+        whole_skips: see :meth:`..records.CodebookRestorer.encode`.
 
     Returns:
         Tokens at the restorer's own content weight, and quality weight 1.
@@ -53,13 +57,15 @@ def encode_tokens(
     Raises:
         ValueError: the restorer has no tokens.
     """
-    if not isinstance(restorer, TokenRestorer):
+    able = restorer.with_tokens
+    if able is None:
         raise ValueError(
             f"'{restorer.name}' restores whole faces and has no tokens; expected a restorer with a codebook (the "
             "built-in one or CodeFormer). Choose one of these, or restore the crops as a whole."
         )
-    content, quality, logits, confidence, skips = restorer.encode(template_view(crops), lookup or Lookup(), progress)
-    return FaceTokens(content, quality, logits, confidence, skips, crops, restorer, restorer.default_content)
+    views = template_view(crops)
+    content, quality, logits, confidence, skips = able.encode(views, lookup or Lookup(), progress, whole_skips)
+    return FaceTokens(content, quality, logits, confidence, skips, crops, able, able.default_content)
 
 
 def restore_tokens(tokens: FaceTokens, content: float | None = None, quality: float = 1.0) -> FaceTokens:

@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 
 from ..faces.crop import aligned_crops
-from ..records import FaceTokens, Lookup, Person
+from ..records import CodebookRestorer, FaceTokens, Lookup, Person
 from ..references.code_blending import borrow
 from ..restorers.table import load_restorer
-from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import decode_tokens, encode_tokens, restore_tokens
 from .data import to_tensor
 from .judges import Recognizer
@@ -56,7 +55,7 @@ def choose_references(names: list[str], embeddings: Tensor) -> dict[str, list[li
 def table(
     faces: list[np.ndarray],
     names: list[str],
-    restorer: TokenRestorer,
+    restorer: CodebookRestorer,
     strengths: list[float],
     fidelity: float | None,
     assets: str | None,
@@ -122,11 +121,12 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     restorer = load_restorer(args.weights, dtype=torch.float32)
-    if not isinstance(restorer, TokenRestorer):
+    able = restorer.with_tokens
+    if able is None:
         parser.error(f"{restorer.name} has no codebook; expected CodeFormer or the shipped restorer")
     faces, names = people(args.work, args.half)
     faces, names = faces[: args.limit], names[: args.limit]
-    result = table(faces, names, restorer, args.strengths, args.fidelity, args.assets)
+    result = table(faces, names, able, args.strengths, args.fidelity, args.assets)
     numbers = {s: {row: {m: x.tolist() for m, x in v.items()} for row, v in rows.items()} for s, rows in result.items()}
     finish(args, len(faces), as_text(result, names), numbers)
 

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..faces.detect import Detect
-from ..faces.identity import Embedder
 from ..files.images import read_photo
-from ..guidance import Guidance
+from ..loading import Models
 from ..pipeline import RestoreOptions, restore_photos
 from ..records import References
 from ..references.encoding import encode_references
 from ..references.views import ReferencePhoto
-from ..restorers.token_restorer import TokenRestorer
 from .album import Album
 from .data import to_tensor
 
@@ -51,8 +48,7 @@ class Decider:
     Args:
         album: where photographs come from; one that is no file of the folder is given as it was aligned.
         folder: of the album.
-        restorer: the one whose references are tried.
-        reader: the built-in embedder.
+        models: the restorer whose references are tried, and the embedders.
         detect: photographs → faces.
         options: how faces are restored.
     """
@@ -61,31 +57,28 @@ class Decider:
         self,
         album: Album,
         folder: Path,
-        restorer: TokenRestorer,
-        reader: Embedder,
+        models: Models,
         detect: Detect,
         options: RestoreOptions,
     ) -> None:
         self.album, self.folder, self.options = album, folder, options
-        self.restorer, self.reader, self.detect = restorer, reader, detect
+        self.models, self.detect = models, detect
         self._known: dict[tuple[int, ...], References] = {}
 
     def __call__(self, damaged: Tensor, references: Sequence[int]) -> Decided:
         """A damaged photograph (3,512,512), and the numbers of the photographs given."""
         known = self._references(tuple(references))
-        guidance = Guidance(known, self.reader) if known.people else None
-        result = restore_photos(
-            damaged[None], self.restorer, self.detect, self.options, guidance=guidance, reader=self.reader
-        )
+        result = restore_photos(damaged[None], self.models, self.detect, self.options, known if known.people else None)
         used = sum(len(person) for person in known.people) / max(1, len(references))
         return Decided(result.pixels[0], any(face.guided for face in result.faces), used)
 
     def _references(self, numbers: tuple[int, ...]) -> References:
         if numbers not in self._known:
-            encode = partial(encode_references, restorer=self.restorer, embedder=self.reader, detect=self.detect)
             photos = [ReferencePhoto(self._photograph(n), self.album.names[n], PERSON) for n in numbers]
             with torch.inference_mode():
-                self._known[numbers] = encode(photos)
+                self._known[numbers] = encode_references(
+                    photos, self.models.restorer, self.models.telling_apart, self.detect
+                )
         return self._known[numbers]
 
     def _photograph(self, number: int) -> Tensor:

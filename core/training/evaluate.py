@@ -27,14 +27,12 @@ import torch
 from torch import Tensor
 
 from ..faces.crop import aligned_crops, pick_crops
-from ..faces.identity import Embedder
 from ..faces.measure import measure_quality
-from ..guidance import Guidance
-from ..pipeline import RestoreOptions, restore_crops, strength_for
-from ..records import Restorer
+from ..loading import Models
+from ..pipeline import RestoreOptions, blend_for, restore_crops
+from ..records import References, Restorer
 from ..references.matching import labelled, match_faces
-from ..refinement import Refinement
-from ..restorers.token_restorer import TokenRestorer
+from ..refinement import RefinementOptions
 from .album import Album, lookalikes_for, references_for
 from .data import to_tensor
 from .decisions import Decider
@@ -103,7 +101,7 @@ def classical_filters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
 def strengths(damaged: Tensor) -> Tensor:
     """How much of the restored face the product blends in, (N,1,1,1), for faces that fill the template."""
     measured = measure_quality(aligned_crops(damaged))
-    return torch.tensor([strength_for(quality.damage) for quality in measured]).view(-1, 1, 1, 1)
+    return torch.tensor([blend_for(quality.damage) for quality in measured]).view(-1, 1, 1, 1)
 
 
 class Evaluation:
@@ -111,10 +109,9 @@ class Evaluation:
 
     Args:
         album: the faces; those that are truth at full size are judged.
-        restorer: the one whose references are tried.
+        models: the restorer whose references are tried, and the embedders.
         others: {name: restorer} of further rows, without references.
         judges: of all metrics.
-        reader: the built-in embedder.
         references: which of ``REFERENCES``; ``none`` is always among the rows, the others are compared with it.
         decider: the product, for the rows in which it decides; None leaves them out.
         refine: steps of refinement of `restorer`; None is its own choice.
@@ -127,18 +124,18 @@ class Evaluation:
     def __init__(
         self,
         album: Album,
-        restorer: TokenRestorer,
+        models: Models,
         others: Mapping[str, Restorer],
         judges: Judges,
-        reader: Embedder,
         references: Sequence[str] = REFERENCES,
         decider: Decider | None = None,
         refine: int | None = None,
         inception: Inception | None = None,
     ) -> None:
-        self.album, self.restorer, self.others = album, restorer, others
-        self.judges, self.reader, self.inception, self.decider = judges, reader, inception, decider
-        self.options = RestoreOptions(refinement=Refinement(refine).settled(restorer))
+        self.album, self.models, self.others = album, models, others
+        self.judges, self.inception, self.decider = judges, inception, decider
+        self.embedder = models.telling_apart.identity
+        self.options = RestoreOptions(refinement=RefinementOptions(refine)).resolved(models.restorer)
         self.judged = album.judged
         if not self.judged:
             raise ValueError(
@@ -149,7 +146,7 @@ class Evaluation:
         self._damaged = lambda severity: damage_all([album.faces[n] for n in self.judged], names, severity)
         chosen = references_for(album.people)
         if "lookalike" in references:
-            alike = torch.cat([reader.embed(to_tensor([face])) for face in album.faces])
+            alike = torch.cat([self.embedder.embed(to_tensor([face])) for face in album.faces])
             chosen["lookalike"] = lookalikes_for(album.people, alike, chosen["five"])
         self.references = {kind: [chosen[kind][n] for n in self.judged] for kind in references if kind in chosen}
         given = dict(DECIDED[kind] for kind in references if kind in DECIDED)
@@ -188,8 +185,8 @@ class Evaluation:
             return torch.lerp(faces, self._restored(faces), strengths(faces))
 
         def guided(chosen: list[list[int]], part: list[int]) -> Callable[[], Tensor]:
-            guidance, names = self._guidance([chosen[n] for n in part])
-            return partial(self._restored, damaged(part), guidance, names)
+            references, names = self._references([chosen[n] for n in part])
+            return partial(self._restored, damaged(part), references, names)
 
         def decided(name: str, part: list[int]) -> Callable[[], Tensor]:
             def draw() -> Tensor:
@@ -231,25 +228,26 @@ class Evaluation:
         best = min(lost, key=lambda name: lost[name])
         return best, filters[best]
 
-    def _guidance(self, references: list[list[int]]) -> tuple[Guidance, list[str]]:
+    def _references(self, numbers: list[list[int]]) -> tuple[References, list[str]]:
         """The photographs of these numbers for each face, and what to call the people they show."""
+        restorer = self.models.restorer.with_tokens
+        assert restorer is not None, "only such restorers read references"
         people = tuple(
-            person_of(str(n), self.photographs(own), self.restorer, self.reader.embed)
-            for n, own in enumerate(references)
+            person_of(str(n), self.photographs(own), restorer, self.embedder.embed) for n, own in enumerate(numbers)
         )
-        known = references_to(people, self.restorer, self.reader)
-        return Guidance(known, self.reader), [person.name for person in people]
+        return references_to(people, restorer, self.embedder), [person.name for person in people]
 
-    def _restored(self, faces: Tensor, guidance: Guidance | None = None, people: Sequence[str] = ()) -> Tensor:
+    def _restored(self, faces: Tensor, references: References | None = None, people: Sequence[str] = ()) -> Tensor:
         """Faces (n,3,512,512) restored, with references each as one of these people, named by hand."""
         crops = aligned_crops(faces)
-        if guidance:
+        if references:
+            embedders = self.models.telling_apart
             named = [
-                match_faces(pick_crops(crops, [n]), guidance.references, self.reader, manual={0: name})[0]
+                match_faces(pick_crops(crops, [n]), references, embedders, manual={0: name})[0]
                 for n, name in enumerate(people)
             ]
             crops = replace(crops, faces=tuple(map(labelled, crops.faces, named)))
-        return restore_crops(crops, self.restorer, self.options, guidance=guidance, reader=self.reader)[0]
+        return restore_crops(crops, self.models, self.options, references)[0]
 
     def _score(self, row: Row) -> Scored:
         scores: dict[str, list[float]] = {metric: [] for metric in self.judges.metrics}

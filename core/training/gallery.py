@@ -24,9 +24,11 @@ import torch
 from torch import Tensor
 
 from ..faces.detect import Detect, detect_faces, load_detector
+from ..faces.paste import PasteOptions
 from ..faces.preview import draw_rows
 from ..files.images import Photo, read_photo, write_photo
 from ..geometry import compose, scaling, warp
+from ..loading import Models
 from ..pipeline import RestoreOptions, restore_photos
 from ..records import Restorer
 from ..restorers.table import load_restorer
@@ -86,13 +88,15 @@ def before_and_after(case: Case, photo: Tensor, restorer: Restorer, detect: Dete
         side = photo.shape[1] // case.shrink, photo.shape[2] // case.shrink
         given = warp(photo, scaling(1 / case.shrink), side).clamp(0, 1)
         words += f", 1/{case.shrink}"
-    result = restore_photos(given[None], restorer, detect, RestoreOptions(scale=case.shrink))
+    result = restore_photos(
+        given[None], Models(restorer), detect, RestoreOptions(paste=PasteOptions(scale=case.shrink))
+    )
     box = (0.0, 0.0, given.shape[2] - 1.0, given.shape[1] - 1.0)
     outcome = "no face found"
     if result.faces:
         report = max(result.faces, key=lambda r: r.face.box[2] - r.face.box[0])
         box = report.face.box
-        outcome = f"restored, strength {report.restored.strength:.2f}" if report.restored else "left alone"
+        outcome = f"restored, strength {report.restored.blend:.2f}" if report.restored else "left alone"
     log.info("%s (%s): %s", case.path, words, outcome)
     before, after = (_around(given, box), words), (_around(result.pixels[0], box, case.shrink), outcome)
     return [before, after] if case.shrink == 1 else [before, after, (_around(photo, box, case.shrink), "as it was")]

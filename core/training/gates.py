@@ -88,7 +88,7 @@ class Bench:
     def restorer(self) -> TokenRestorer:
         """The restorer written so far, with the parts that belong to it."""
         restorer = load_restorer(self.weights / BUILTIN.name, dtype=torch.float32)
-        assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet)
+        assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet), "it is ours"
         attach_transfer(restorer, restorer.network, self.weights / TRANSFER.name)
         attach_prior(restorer, restorer.network, self.weights / PRIOR.name)
         return restorer

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..faces.identity import WEIGHTS, BuiltinEmbedder
 from ..models.flow import solve, towards
 from ..models.prior import NOISE, Prior
-from ..refinement import GUIDANCE
+from ..refinement import IDENTITY_SCALE
 from ..restorers.table import BUILTIN, load_restorer
 from .data import prefetch
 from .flow import encoded, frozen_restorer
@@ -59,7 +59,7 @@ def main() -> None:
     prior.load_state_dict(read_average(options.work / "prior.pt"))
     prior.to(options.device)
     stage = Stage("mask", Mask(prior.config.side).to(options.device), options)
-    reader = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device).network
+    embedder = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device).network
     judge = Recognizer("arcface", options.assets).to(options.device)
     pool = PairPool(options.work)
 
@@ -68,15 +68,15 @@ def main() -> None:
         batch = batch.to(options.device)
         content, quality, skips = encoded(net, batch.damaged)
         with torch.no_grad():
-            target, truth = reader(batch.references[:, 0]), judge(batch.clean)
+            target, truth = embedder(batch.references[:, 0]), judge(batch.clean)
             begin, condition = prior.start(content, quality, torch.sigmoid(net.gate_logits(content, quality)), None)
             begin = begin + NOISE * torch.randn_like(begin)
             led = solve(lambda x, t: prior(x, x.new_full((len(x),), t), condition).float(), begin, 1)
         mask = stage.module()
         guide = towards(
-            lambda z: (reader(net.decode(prior.restore(z), quality, skips)) * target).sum(1),
+            lambda z: (embedder(net.decode(prior.restore(z), quality, skips)) * target).sum(1),
             torch.ones_like(mask),
-            GUIDANCE,
+            IDENTITY_SCALE,
         )
         # All steps of the solver together take half of it: t is a half in the mean.
         drawn = net.decode(prior.restore(led - mask * guide(led) / 2), quality, skips).clamp(0, 1)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..faces.crop import aligned_crops
 from ..faces.evidence import amount
-from ..faces.identity import WEIGHTS, BuiltinEmbedder
+from ..faces.identity import WEIGHTS, BuiltinEmbedder, Embedders
 from ..faces.measure import measure_quality
 from ..geometry import TEMPLATE_SIZE
 from ..models.restorer import ResemblanceNet
@@ -31,7 +31,7 @@ from ..models.transfer import TransferNet
 from ..records import FaceTokens, Person
 from ..references.matching import match_faces
 from ..references.transfer import needed
-from ..restorers.table import load_restorer
+from ..restorers.table import builtin_restorer
 from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import encode_tokens
 from .borrow_table import choose_references
@@ -97,7 +97,8 @@ class ReferenceTable:
         if not self.doubt:
             return None
         known = references_to([person], self.restorer, self.embedder)
-        return match_faces(aligned_crops(face), known, self.embedder, manual={0: SOMEONE})[0].chance
+        embedders = Embedders(self.embedder, self.embedder)
+        return match_faces(aligned_crops(face), known, embedders, manual={0: SOMEONE})[0].chance
 
     def restore(self, damaged: Tensor, given: list[Person | None], strength: float) -> Tensor:
         """Faces (N,3,512,512) restored, each with the photographs given."""
@@ -206,8 +207,8 @@ def main() -> None:
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    restorer = load_restorer(None, dtype=torch.float32)
-    assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet)
+    restorer = builtin_restorer(dtype=torch.float32)
+    assert isinstance(restorer.network, ResemblanceNet), "it is ours"
     if args.checkpoint:
         transfer = TransferNet.from_state(read_average(args.checkpoint))
         restorer.network.transfer = transfer.eval().requires_grad_(False)

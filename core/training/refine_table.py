@@ -25,8 +25,8 @@ from ..faces.measure import measure_quality
 from ..models.restorer import ResemblanceNet
 from ..records import FaceTokens, Person
 from ..references.transfer import needed
-from ..refinement import refine_tokens
-from ..restorers.table import attach_prior, load_restorer
+from ..refinement import RefinementOptions, refine_tokens
+from ..restorers.table import attach_prior, builtin_restorer
 from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import encode_tokens
 from .data import to_tensor
@@ -78,14 +78,14 @@ class RefineTable:
             rows[reference, row] = self.judge(drawn, truth)
             pictures[f"{reference}, {row}"] = drawn
 
-        reader = self.references.embedder
+        embedder = self.references.embedder
         for reference, whose in (("none", None), ("right", [person])):
             for steps, identity in self.settings:
-                refined = refine_tokens(blind, steps, identity, people=whose, reader=reader)
+                refined = refine_tokens(blind, RefinementOptions(steps, identity), whose, embedder)
                 add(reference, f"{steps} steps" + f", identity {identity:g}" * (identity > 0), refined.tokens)
             if candidates > 1:
                 # The row of as many steps is the random pick: it starts with the noise of the first candidate.
-                best = refine_tokens(blind, PICKED, people=whose, candidates=candidates, reader=reader)
+                best = refine_tokens(blind, RefinementOptions(PICKED, candidates=candidates), whose, embedder)
                 add(reference, f"{PICKED} steps, best of {candidates}", best.tokens)
         return rows, pictures
 
@@ -139,8 +139,8 @@ def main() -> None:
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    restorer = load_restorer(None, dtype=torch.float32)
-    assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet)
+    restorer = builtin_restorer(dtype=torch.float32)
+    assert isinstance(restorer.network, ResemblanceNet), "it is ours"
     if args.prior:
         attach_prior(restorer, restorer.network, args.prior)
     faces, names = people(args.work, args.half)

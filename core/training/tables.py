@@ -17,9 +17,8 @@ from torch import Tensor
 
 from ..faces.identity import Embedder
 from ..geometry import TEMPLATE_SIZE
-from ..records import Person, References
+from ..records import CodebookRestorer, Person, References
 from ..references.encoding import person_from
-from ..restorers.token_restorer import TokenRestorer
 from .degradation import degrade
 from .photographs import read_portraits
 
@@ -68,14 +67,14 @@ def damage_all(faces: Sequence[np.ndarray], names: Sequence[str], severity: str)
     return [degrade(face, severity, np.random.default_rng(seed)) for face, seed in zip(faces, seeds, strict=True)]
 
 
-def person_of(name: str, faces: Tensor, restorer: TokenRestorer, embed: Callable[[Tensor], Tensor]) -> Person:
+def person_of(name: str, faces: Tensor, restorer: CodebookRestorer, embed: Callable[[Tensor], Tensor]) -> Person:
     """Photographs (R,3,512,512), aligned already, as references to a person."""
     identity = embed(faces)
     weights, sources = [1.0] * len(faces), [str(n) for n in range(len(faces))]
     return person_from(name, faces, restorer, identity, identity, weights, sources)
 
 
-def references_to(people: Sequence[Person], restorer: TokenRestorer, embedder: Embedder) -> References:
+def references_to(people: Sequence[Person], restorer: CodebookRestorer, embedder: Embedder) -> References:
     """People, made by :func:`person_of` with the built-in embedder, as references."""
     by = (embedder.fingerprint, embedder.fingerprint)
     return References(tuple(people), restorer.fingerprint, embedder.name, by)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from host_browser import open_frontend
+from people import both
 from PIL import Image
 from resemblance.core.apps.files import UsageError
 from resemblance.core.apps.page import graph, serve, visitors, words
@@ -26,12 +27,12 @@ from resemblance.core.apps.page.session import Session
 from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.detect import detect_faces
 from resemblance.core.files.images import read_photo
-from resemblance.core.guidance import Guidance, restore_guided
-from resemblance.core.pipeline import RestoreOptions, restore_photos
+from resemblance.core.pipeline import RestoreOptions, restore_crops, restore_photos
 from resemblance.core.references.encoding import encode_references
 from resemblance.core.references.matching import labelled, match_faces
+from resemblance.core.references.options import ReferenceOptions
 from resemblance.core.references.views import ReferencePhoto
-from resemblance.core.refinement import Refinement
+from resemblance.core.refinement import RefinementOptions
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "nodes" / "examples"
@@ -77,7 +78,7 @@ def test_a_slider_computes_only_what_it_changes(session):
     made_by(session, 0, Settings())
     assert made_by(session, 0, Settings(strength=0.5)) == ["transfer", "decode"]
     assert made_by(session, 0, Settings(strength=0.5, content=0)) == ["decode"]
-    if session.studio.refines:
+    if session.studio.restorer.prior:
         assert made_by(session, 0, Settings(steps=1)) == ["refine", "transfer", "decode"]
         assert made_by(session, 0, Settings(steps=1, strength=0)) == ["transfer", "decode"]
 
@@ -99,7 +100,7 @@ def test_a_face_is_drawn_as_the_library_draws_it(session):
     studio = session.studio
     photo = read_photo(MAN).pixels[None]
     take(session, [MAN])
-    (report,) = restore_photos(photo, studio.restorer, studio.detect, RestoreOptions(0.5, 1.0)).faces
+    (report,) = restore_photos(photo, studio.models, studio.detect, RestoreOptions(0.5, 1.0)).faces
     crops = crop_faces(photo, [report.face])
     blind = studio.restorer.restore(crops.pixels, 0.5)
     # Tokens carry encoder features in bfloat16, which the network need not run in.
@@ -107,23 +108,24 @@ def test_a_face_is_drawn_as_the_library_draws_it(session):
     take(session, [MAN], references("man", 1, 2))
     photos = [ReferencePhoto(read_photo(path).pixels, path.name, "him") for path in references("man", 1, 2)]
     detect = partial(detect_faces, backend="builtin", min_size=1)
-    found = encode_references(photos, studio.restorer, studio.embedder, detect)
-    (match,) = match_faces(crops, found, studio.embedder)
+    found = encode_references(photos, studio.restorer, studio.models.telling_apart, detect)
+    (match,) = match_faces(crops, found, studio.models.telling_apart)
     assert match.person == "him"
     crops = replace(crops, faces=(labelled(crops.faces[0], match),))
-    guidance = Guidance(found, studio.embedder, 0.7, proof=True)
-    refinement = Refinement(2 if studio.refines else 0)
-    (guided,) = restore_guided(crops, studio.restorer, ["him"], guidance, 0.5, refinement=refinement)
+    refinement = RefinementOptions(2 if studio.restorer.prior else 0)
+    options = RestoreOptions(0.5, references=ReferenceOptions(0.7, diagnostics=True), refinement=refinement)
+    faces, (report,) = restore_crops(crops, studio.models, options, found)
+    shown = report.restored.diagnostics
     drawn = session.drawn(0, Settings(0.5, strength=0.7, steps=refinement.steps))
-    assert torch.allclose(drawn.after, guided.face, atol=1e-4)
-    assert drawn.likeness == pytest.approx((guided.proof.before, guided.proof.after), abs=1e-3)
-    assert [share for _, share in drawn.taken] == pytest.approx([share for _, share in guided.proof.taken], abs=1e-3)
-    assert drawn.invented == pytest.approx(guided.proof.invented, abs=1e-3)
+    assert torch.allclose(drawn.after, faces[0], atol=1e-4)
+    assert drawn.likeness == pytest.approx((shown.before, shown.after), abs=1e-3)
+    assert [share for _, share in drawn.taken] == pytest.approx([share for _, share in shown.taken], abs=1e-3)
+    assert drawn.invented == pytest.approx(shown.invented, abs=1e-3)
 
 
 @pytest.mark.parametrize("name, change", [("content", 0.0), ("quality", 0.0), ("strength", 0.0), ("steps", 4)])
 def test_every_slider_changes_the_face(session, name, change):
-    if name == "steps" and not session.studio.refines:
+    if name == "steps" and not session.studio.restorer.prior:
         pytest.skip("no prior ships")
     take(session, [MAN], references("man", 1))
     plain = session.drawn(0, Settings()).after
@@ -179,7 +181,7 @@ def sureness(studio, evidence):
         embed=studio.embedder.embed,
         calibration=Calibration((evidence, *(0.0,) * (TERMS - 1))),
     )
-    return replace(studio, embedder=embedder)
+    return replace(studio, models=replace(studio.models, embedders=both(embedder)))
 
 
 @pytest.fixture
@@ -452,7 +454,7 @@ def test_the_graph_does_the_same_in_comfyui(session, server):
     """Opened in ComfyUI's own frontend and run there, it gives the picture that the page saved."""
     given = references("two_people", 1, 3)
     take(session, [TWO], given)
-    settings = Settings(0.6, 0.9, 0.8, 2 if session.studio.refines else 0)
+    settings = Settings(0.6, 0.9, 0.8, 2 if session.studio.restorer.prior else 0)
     (*_, step) = session.restore([TWO], settings, ".png", Run.begin())
     for path in (TWO, *given):
         (server.base / "input" / path.name).write_bytes(path.read_bytes())

@@ -10,7 +10,7 @@ from resemblance.core.faces import identity
 from resemblance.core.faces.crop import aligned_crops, crop_faces
 from resemblance.core.faces.detect import detect_faces
 from resemblance.core.faces.evidence import TERMS
-from resemblance.core.faces.identity import BuiltinEmbedder, built_in, load_embedder, read_calibration
+from resemblance.core.faces.identity import BuiltinEmbedder, load_embedder, load_embedders, read_calibration
 from resemblance.core.faces.measure import measure_quality
 from resemblance.core.files.checkpoints import fingerprint, fingerprint_file, read
 from resemblance.core.files.images import read_photo
@@ -161,11 +161,14 @@ def test_each_embedder_has_its_own_calibration(tmp_path):
         assert read_calibration(tmp_path / "x.safetensors", name).weights == tuple(weights)
 
 
-def test_the_built_in_embedder_is_read_only_where_it_is_not_at_hand(builtin, monkeypatch):
+def test_the_built_in_embedder_is_read_once(builtin, monkeypatch):
     class Other:
         name = "insightface"
 
     read = []
-    monkeypatch.setattr(identity.BuiltinEmbedder, "__init__", lambda self: read.append(1))
-    assert built_in(builtin) is built_in(builtin, Other()) is built_in(Other(), builtin) is builtin
-    assert read == [] and built_in(Other()).name == "built-in" and read == [1]
+    monkeypatch.setattr(identity.BuiltinEmbedder, "__init__", lambda self, device: read.append(device))
+    both = load_embedders()
+    assert both.identity is both.matching and read == ["cpu"]
+    monkeypatch.setattr(identity, "load_embedder", lambda *_: Other())
+    both = load_embedders("insightface", "meta")
+    assert both.matching.name == "insightface" and both.identity.name == "built-in" and read == ["cpu", "meta"]

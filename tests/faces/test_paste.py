@@ -6,12 +6,20 @@ import pytest
 import torch
 from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.measure import noise_levels
-from resemblance.core.faces.paste import paste_faces
+from resemblance.core.faces.paste import PasteOptions
+from resemblance.core.faces.paste import paste_faces as paste_with_options
 from resemblance.core.geometry import TEMPLATE, fit_similarity, invert, scaling, template, transform, warp
 from resemblance.core.records import Face
 from torch.nn import functional as F
 
+MATCHES = ("color_match", "sharpness_match", "grain_match", "scale")
 PLAIN = {"color_match": 0.0, "sharpness_match": 0.0, "grain_match": 0.0}
+
+
+def paste_faces(*args, **settings):
+    """As the function, with the options one by one."""
+    options = PasteOptions(**{name: settings.pop(name) for name in MATCHES if name in settings})
+    return paste_with_options(*args, options=options, **settings)
 
 
 def photo(height: int = 300, width: int = 400, seed: int = 0) -> torch.Tensor:
@@ -50,16 +58,16 @@ def test_strength():
     image = photo()
     crops = crop_faces([image], [face(index=0), face(x=220, index=1)])
     restored = torch.rand_like(crops.pixels)
-    (none,), (mask,) = paste_faces([image], crops, restored, strength=0.0)
+    (none,), (mask,) = paste_faces([image], crops, restored, blend=0.0)
     assert torch.equal(none, image) and float(mask.max()) == 0
     (full,), (full_mask,) = paste_faces([image], crops, restored)
-    (half,), (half_mask,) = paste_faces([image], crops, restored, strength=0.5)
+    (half,), (half_mask,) = paste_faces([image], crops, restored, blend=0.5)
     torch.testing.assert_close(half_mask, full_mask / 2)
     torch.testing.assert_close(half, (full + image) / 2, atol=1e-5, rtol=0)
-    (first,), _ = paste_faces([image], crops, restored, strength=[1.0, 0.0])
+    (first,), _ = paste_faces([image], crops, restored, blend=[1.0, 0.0])
     assert torch.equal(first[:, :, 300:], image[:, :, 300:]) and not torch.equal(first, image)
     with pytest.raises(ValueError, match="2 crops"):
-        paste_faces([image], crops, restored, strength=[1.0])
+        paste_faces([image], crops, restored, blend=[1.0])
 
 
 def test_what_was_cropped_pastes_back_as_it_was():

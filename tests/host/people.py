@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 from resemblance.core.faces.evidence import TERMS, Calibration
+from resemblance.core.faces.identity import Embedders
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.models.prior import Prior, PriorConfig
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
@@ -70,6 +71,11 @@ class Giving(TokenRestorer):
                 content[n] += strength * amounts[n] * person.content.mean(0)
             maps.append(torch.full((rows, *content.shape[-2:]), 0.5 / max(rows, 1)))
         return replace(tokens, content=content), maps
+
+
+def both(identity, matching=None) -> Embedders:
+    """An embedder that is both, or the built-in one and another one by which references are matched."""
+    return Embedders(identity, matching or identity)
 
 
 def found(x: float, y: float, side: float = 160.0, index: int = 0, image: int = 0) -> Face:

@@ -12,7 +12,7 @@ from resemblance.core.models.prior import Prior, PriorConfig, given_by
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.models.transfer import TransferConfig, TransferGuide, TransferNet
 from resemblance.core.records import Lookup, Person
-from resemblance.core.refinement import refine_tokens
+from resemblance.core.refinement import RefinementOptions, refine_tokens
 from resemblance.core.restorers.token_restorer import TokenRestorer
 from resemblance.core.restorers.tokens import decode_tokens, encode_tokens
 from torch import Tensor
@@ -134,7 +134,7 @@ def test_networks_of_other_widths_read_the_same_of_a_reference(faces: Tensor) ->
     gate = tokens.reference.gates[32].float()
     assert gate.any()
     torch.testing.assert_close(given, torch.cat([latent * gate, gate], 1), rtol=1e-2, atol=1e-2)
-    assert refine_tokens(tokens, 1).tokens.content.shape == (1, 40, 32, 32)
+    assert refine_tokens(tokens, RefinementOptions(1)).tokens.content.shape == (1, 40, 32, 32)
     assert decode_tokens(tokens).shape == (1, 3, 512, 512)
 
 

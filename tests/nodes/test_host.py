@@ -10,7 +10,8 @@ import torch
 from host_server import ROOT, Refused
 from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.detect import detect_faces
-from resemblance.core.faces.paste import paste_faces
+from resemblance.core.faces.paste import PasteOptions, paste_faces
+from resemblance.core.loading import Models
 from resemblance.core.pipeline import RestoreOptions, restore_photos
 from resemblance.core.records import Lookup
 from resemblance.core.restorers.table import load_restorer
@@ -143,7 +144,7 @@ def test_restore_faces_is_core(server, photo):
     )
     photos = core(photo)
     expected = restore_photos(
-        photos, load_restorer(), lambda p: detect_faces(p, "builtin"), RestoreOptions(strength=1.0)
+        photos, Models(load_restorer()), lambda p: detect_faces(p, "builtin"), RestoreOptions(blend=1.0)
     )
     assert len(expected.faces) == 1 and float(expected.masks.max()) == 1
     torch.testing.assert_close(core(image), expected.pixels, atol=1e-4, rtol=0)
@@ -179,7 +180,7 @@ def test_each_step_taken_apart_is_core(server, photo):
     lookup = Lookup("top-k", 3, 0.5)
     faces = decode_tokens(restore_tokens(encode_tokens(crops, load_restorer(), lookup), 0.3, 0.8))
     torch.testing.assert_close(core(restored), faces, atol=1e-3, rtol=0)
-    pixels, masks = paste_faces(photos, crops, faces, strength=0.8, grain_match=0.5)
+    pixels, masks = paste_faces(photos, crops, faces, 0.8, PasteOptions(grain_match=0.5))
     torch.testing.assert_close(core(pasted), pixels, atol=1e-3, rtol=0)
     torch.testing.assert_close(applied, masks[:, 0], atol=1e-4, rtol=0)
     assert invented.shape == (1, 512, 512) and 0 < float(invented.mean()) < 1

@@ -890,13 +890,13 @@ def person(run, refining):
 
 
 def test_refining_stands_between_encoding_and_drawing(run, person):
-    from resemblance.core.refinement import refine_tokens
+    from resemblance.core.refinement import RefinementOptions, refine_tokens
 
     tokens = person.tokens
     same, _, _, report = run("RefineLatent", tokens=tokens, steps=0, identity=1.0, candidates=8).args
     assert same is tokens and json.loads(report)[0]["candidate"] is None
     refined, mask, invented, report = run("RefineLatent", tokens=tokens, steps=2, seed=5).args
-    expected = refine_tokens(tokens, 2, seed=5)
+    expected = refine_tokens(tokens, RefinementOptions(2, seed=5))
     assert torch.equal(refined.content, expected.tokens.content) and not torch.equal(refined.content, tokens.content)
     assert json.loads(report) == [{"image": 0, "index": 0, "candidate": 0, "stopped": None, "spread": None}]
     assert torch.allclose(mask, expected.mask[:, 0].clamp(0, 1)) and mask.shape == (1, 448, 448)
@@ -908,12 +908,12 @@ def test_refining_stands_between_encoding_and_drawing(run, person):
 
 
 def test_several_candidates_show_what_is_invented(run, person):
-    from resemblance.core.refinement import refine_tokens
+    from resemblance.core.refinement import RefinementOptions, refine_tokens
     from resemblance.nodes import models as ours
 
     given = {"tokens": person.tokens, "steps": 1, "candidates": 2}
     _, _, invented, report = run("RefineLatent", **given).args
-    expected = refine_tokens(person.tokens, 1, candidates=2, reader=ours.get_embedder("built-in"))
+    expected = refine_tokens(person.tokens, RefinementOptions(1, candidates=2), None, ours.get_embedder("built-in"))
     assert torch.allclose(invented, (5 * expected.spread[:, 0]).clamp(0, 1)) and invented.any()
     (face,) = json.loads(report)
     assert face["candidate"] == expected.chosen[0] and 0 < face["spread"] < 1

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from people import COLOURS, ColourEmbedder, Giving, Scenes
+from people import COLOURS, ColourEmbedder, Giving, Scenes, both
 from resemblance.core.records import Lookup
 from resemblance.core.references.encoding import encode_references
 from resemblance.core.references.saving import load_references, save_references
@@ -28,7 +28,7 @@ def encode(restorer, scenes):
 
     def run(photos, onto=None, weights=None, person="anna"):
         given = [ReferencePhoto(p, name, person, (weights or {}).get(name, 1.0)) for name, p in photos.items()]
-        return encode_references(given, restorer, ColourEmbedder(), scenes.detect, onto)
+        return encode_references(given, restorer, both(ColourEmbedder()), scenes.detect, onto)
 
     return run
 
@@ -193,7 +193,7 @@ def test_another_embedder_is_kept_beside_the_built_in_one_that_decides(restorer,
             return torch.tensor([[0.6, 0.8]]).expand(len(faces), -1)
 
     given = [ReferencePhoto(scenes.photo(name, seed=n), str(n), "x") for n, name in enumerate(("anna", "anna", "bob"))]
-    found = encode_references(given, restorer, Swapped(), scenes.detect, reader=ColourEmbedder())
+    found = encode_references(given, restorer, both(ColourEmbedder(), Swapped()), scenes.detect)
     assert (found.embedder, found.embedded_by) == ("insightface", ("5" * 16, "c" * 16))
     (person,) = found.people
     assert person.sources == ("0", "1") and torch.equal(person.embeddings, torch.tensor([[0.6, 0.8]] * 2))
@@ -236,10 +236,10 @@ def test_references_of_other_makers_are_not_added_to(encode, scenes):
 
 def test_restorers_without_tokens_read_no_references(scenes):
     class Whole:
-        name = "GFPGAN"
+        name, with_tokens = "GFPGAN", None
 
     with pytest.raises(ValueError, match=r"'GFPGAN' restores whole faces.*expected a restorer with a codebook"):
-        encode_references([], Whole(), ColourEmbedder(), scenes.detect)
+        encode_references([], Whole(), both(ColourEmbedder()), scenes.detect)
 
 
 def test_photographs_are_read_one_by_one(restorer, scenes):
@@ -252,7 +252,9 @@ def test_photographs_are_read_one_by_one(restorer, scenes):
             yield ReferencePhoto(photo, str(n), "anna")
 
     ticks = []
-    encode_references(read(), restorer, ColourEmbedder(), scenes.detect, progress=lambda: ticks.append(len(alive)))
+    encode_references(
+        read(), restorer, both(ColourEmbedder()), scenes.detect, progress=lambda: ticks.append(len(alive))
+    )
     assert ticks[:3] == [1, 2, 3]
 
 

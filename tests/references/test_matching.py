@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from people import ColourEmbedder, calibrated
+from people import ColourEmbedder, both, calibrated
 from resemblance.core.faces.crop import aligned_crops, pick_crops
 from resemblance.core.records import FaceQuality, Person, References
 from resemblance.core.references.likeness import effective_count, likeness, mean_identity
@@ -196,26 +196,25 @@ def test_faces_are_embedded_and_numbered_in_their_photographs():
     people = [person(name, ColourEmbedder().embed(colours(c))[0].tolist()) for name, c in (("a", red), ("b", blue))]
     references = known(*people)
     crops = aligned_crops(colours(blue, red))  # each is number 0 of a photograph of its own
-    assert [m.person for m in match_faces(crops, references, ColourEmbedder())] == ["b", "a"]
-    assert [m.person for m in match_faces(crops, references, ColourEmbedder(), manual={0: "a"})] == ["a", "a"]
-    assert [m.person for m in match_faces(crops, references, ColourEmbedder(), 0.5, {1: "a"})] == ["b", "a"]
-    assert match_faces(crops, references, ColourEmbedder())[0].score == pytest.approx(1, abs=1e-4)
-    assert [m.person for m in match_faces(crops, known(), ColourEmbedder())] == [None, None]
+    assert [m.person for m in match_faces(crops, references, both(ColourEmbedder()))] == ["b", "a"]
+    assert [m.person for m in match_faces(crops, references, both(ColourEmbedder()), manual={0: "a"})] == ["a", "a"]
+    assert [m.person for m in match_faces(crops, references, both(ColourEmbedder()), 0.5, {1: "a"})] == ["b", "a"]
+    assert match_faces(crops, references, both(ColourEmbedder()))[0].score == pytest.approx(1, abs=1e-4)
+    assert [m.person for m in match_faces(crops, known(), both(ColourEmbedder()))] == [None, None]
 
 
 def test_other_embedders_are_refused():
     crops = aligned_crops(colours((0.9, 0.1, 0.1)))
     with pytest.raises(ValueError, match="embedded by 'other', but this is 'built-in'"):
-        match_faces(crops, known(ANNA, embedder="other"), ColourEmbedder())
+        match_faces(crops, known(ANNA, embedder="other"), both(ColourEmbedder()))
     with pytest.raises(ValueError, match=r"weights a{16} of the embedder 'built-in', but these are c{16}; expected"):
-        match_faces(crops, known(ANNA, by=("a" * 16, "c" * 16)), ColourEmbedder())
+        match_faces(crops, known(ANNA, by=("a" * 16, "c" * 16)), both(ColourEmbedder()))
     other = ByRed("insightface", "i" * 16, 1)
     with pytest.raises(ValueError, match=r"weights b{16} of the embedder 'built-in', but these are c{16}"):
         match_faces(
             crops,
             known(ANNA, embedder="insightface", by=("i" * 16, "b" * 16)),
-            other,
-            reader=ColourEmbedder(),
+            both(ColourEmbedder(), other),
         )
 
 
@@ -249,7 +248,7 @@ def frames(*degrees, boxes=None, images=None, tracks=None):
 
 
 def chances(crops):
-    return [found.chance for found in match_faces(crops, known(ANNA), ByRed())]
+    return [found.chance for found in match_faces(crops, known(ANNA), both(ByRed()))]
 
 
 def alone(*degrees):
@@ -263,10 +262,10 @@ def test_a_face_that_stays_in_place_is_judged_by_all_frames():
     moved = [(0.0, 0.0, 100.0, 100.0), (0.0, 30.0, 100.0, 130.0)]  # 70 of 130 parts are common
     together = frames(50, 10, boxes=moved)
     assert chances(together) == pytest.approx([alone(50, 10)] * 2, rel=1e-3)
-    assert [found.person for found in match_faces(together, known(ANNA), ByRed())] == ["anna", "anna"]
+    assert [found.person for found in match_faces(together, known(ANNA), both(ByRed()))] == ["anna", "anna"]
     apart = frames(50, 10, boxes=[moved[0], (0.0, 40.0, 100.0, 140.0)])  # 60 of 140 are
     assert chances(apart) == pytest.approx([alone(50), alone(10)], rel=1e-3)
-    assert [found.person for found in match_faces(apart, known(ANNA), ByRed())] == [None, "anna"]
+    assert [found.person for found in match_faces(apart, known(ANNA), both(ByRed()))] == [None, "anna"]
 
 
 def test_faces_are_not_one_that_are_not_alike_or_not_in_frames_that_follow():
@@ -277,8 +276,8 @@ def test_faces_are_not_one_that_are_not_alike_or_not_in_frames_that_follow():
 
 def test_photographs_may_be_looked_at_one_by_one():
     crops, references = frames(50, 10, 70), known(ANNA)
-    looks = [look_at(pick_crops(crops, [n]), references, ByRed()) for n in range(3)]
-    assert match_looks(looks, references) == match_faces(crops, references, ByRed())
+    looks = [look_at(pick_crops(crops, [n]), references, both(ByRed())) for n in range(3)]
+    assert match_looks(looks, references) == match_faces(crops, references, both(ByRed()))
     assert match_looks(looks, references, manual={0: None})[0].reason == "named as nobody by hand"
 
 
@@ -301,7 +300,7 @@ def test_another_embedder_decides_on_clean_faces_and_the_built_in_one_on_damaged
     references = known(anna, embedder="insightface", by=("i" * 16, "c" * 16))
     crops = frames(20, 20, images=[0, 9])
     crops = replace(crops, faces=(replace(crops.faces[0], quality=GOOD), crops.faces[1]))
-    clean, ruined = match_faces(crops, references, insightface, reader=builtin)
+    clean, ruined = match_faces(crops, references, both(builtin, insightface))
     assert clean.score == pytest.approx(math.cos(math.radians(10)), abs=1e-5)
     assert clean.chance == pytest.approx(alone(10), rel=1e-3)
     assert ruined.score == pytest.approx(math.cos(math.radians(20)), abs=1e-5)
@@ -314,10 +313,10 @@ def test_labels_hold_where_there_are_any():
     crops = aligned_crops(colours((0.9, 0.1, 0.1), (0.1, 0.1, 0.9)))
     first, second = crops.faces
     given = replace(crops, faces=(replace(first, person=""), replace(second, person="a", sure=0.7, by_hand=True)))
-    assert [m.person for m in labels_or_matches(crops, references, ColourEmbedder())] == ["a", None]
-    nobody, a = labels_or_matches(given, references, ColourEmbedder())
+    assert [m.person for m in labels_or_matches(crops, references, both(ColourEmbedder()))] == ["a", None]
+    nobody, a = labels_or_matches(given, references, both(ColourEmbedder()))
     assert nobody == Match(None, None, None, "matched before")
     assert a == Match("a", 0.7, None, "matched before", True)
     stranger = replace(crops, faces=(first, replace(second, person="z")))
     with pytest.raises(ValueError, match="'z' is not among"):
-        labels_or_matches(stranger, references, ColourEmbedder())
+        labels_or_matches(stranger, references, both(ColourEmbedder()))

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from people import ColourEmbedder, Giving, Scenes
+from people import ColourEmbedder, Giving, Scenes, both
 from resemblance.core.faces.crop import aligned_crops, crop_faces
 from resemblance.core.faces.preview import COLOURS
 from resemblance.core.records import FaceQuality
@@ -27,7 +27,7 @@ def scenes(patterns):
 def references(restorer, scenes):
     photos = [ReferencePhoto(scenes.photo("anna", seed=n), f"anna {n}", "anna") for n in (1, 2)]
     photos.append(ReferencePhoto(scenes.photo("bob", seed=3), "bob 3", "bob"))
-    return encode_references(photos, restorer, ColourEmbedder(), scenes.detect)
+    return encode_references(photos, restorer, both(ColourEmbedder()), scenes.detect)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_very_picture_is_no_reference(restorer, scenes, references):
 
 def test_a_reference_worse_than_the_face_is_passed_over(restorer, scenes):
     blurred = ReferencePhoto(scenes.photo("anna", seed=1, blur=8), "blurred", "anna")
-    references = encode_references([blurred], restorer, ColourEmbedder(), scenes.detect)
+    references = encode_references([blurred], restorer, both(ColourEmbedder()), scenes.detect)
     assert references.people
 
     def given(blur):

@@ -216,6 +216,7 @@ def test_progress_reaches_the_network(codeformer, crops):
 def test_whole_face_restorers_have_no_tokens(crops):
     class Whole:
         name, fingerprint, licence, network = "GFPGAN", "", "", None
+        with_tokens = None
 
         def restore(self, faces, fidelity=None, progress=None):
             return faces

@@ -14,7 +14,7 @@ from ...references.likeness import likeness
 from ...references.matching import Match
 from ...references.transfer import attribution_map, shares_taken
 from ...references.views import Refusal
-from ...refinement import Refinement
+from ...refinement import RefinementOptions
 from ...restorers.tokens import invention_map
 from ...stages import Given, Mix, draw_faces
 from .graph import Settings
@@ -93,7 +93,7 @@ def draw(
         labelled,
         studio.restorer,
         Mix(settings.content, settings.quality),
-        Refinement(settings.steps),
+        RefinementOptions(settings.steps),
         given,
         studio.embedder,
         progress,

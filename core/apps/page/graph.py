@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ...references.names import NOBODY
-from ...refinement import Refinement
+from ...refinement import RefinementOptions
 
 COMFY = "0.3.75"  # the core nodes' version that the sockets below are of
 GAP = 70  # [px] between columns
@@ -219,8 +219,8 @@ def workflow(
     column += 1
     read = (people, 0) if people else None
     if settings.steps:
-        plain = Refinement()
-        values = [settings.steps, plain.identity, plain.seed, "fixed", plain.candidates]
+        plain = RefinementOptions()
+        values = [settings.steps, plain.identity_scale, plain.seed, "fixed", plain.candidates]
         tokens = graph.add("ResemblanceRefineLatent", column, 0, values, (tokens, 0), read)
     if read:
         tokens = graph.add("ResemblanceTransferTexture", column, 294, [settings.strength], (tokens, 0), read)

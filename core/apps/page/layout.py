@@ -160,7 +160,7 @@ class Layout:
                     step=1,
                     label="Refinement: steps towards what faces look like",
                     info="For faces that are hardly there; what it adds is invented. 0 is off.",
-                    visible=self.studio.refines,
+                    visible=self.studio.restorer.prior is not None,
                     elem_id="steps",
                 )
             gr.HTML("<h2>4. Save it in full size</h2>", padding=False)

@@ -13,16 +13,16 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from ...faces.detect import Detect
+from ...faces.detect import Detect, Detector
 from ...faces.evidence import chance
-from ...faces.identity import Embedder
+from ...faces.identity import Embedder, Embedders
 from ...files.images import read_photo
-from ...records import Crops, FaceQuality, Person, References
+from ...loading import Models
+from ...records import CodebookRestorer, Crops, FaceQuality, Person, References
 from ...references.encoding import encode_references
 from ...references.likeness import mean_identity
 from ...references.matching import ENOUGH, Match, labelled, match_faces
 from ...references.views import ReferencePhoto
-from ...restorers.token_restorer import TokenRestorer
 
 Progress = Callable[[], None]
 NOBODY = -1  # in place of a face's number: the photograph is of nobody here
@@ -35,20 +35,32 @@ class Studio:
     """The networks, loaded once for all visitors.
 
     Attributes:
-        restorer: the built-in one.
-        embedder: the built-in one.
+        models: the built-in restorer and embedder, and a detector.
         detect: photographs → faces, as many as the page takes.
         detect_all: the same without leaving any out, for reference photographs.
-        detector: what it is called.
-        refines: whether the restorer has a prior.
     """
 
-    restorer: TokenRestorer
-    embedder: Embedder
+    models: Models
     detect: Detect
     detect_all: Detect
-    detector: str
-    refines: bool
+
+    @property
+    def restorer(self) -> CodebookRestorer:
+        """The restorer."""
+        restorer = self.models.restorer.with_tokens
+        assert restorer is not None, "the built-in restorer has a codebook"
+        return restorer
+
+    @property
+    def detector(self) -> Detector:
+        """The detector."""
+        assert self.models.detector is not None, "the page loads one"
+        return self.models.detector
+
+    @property
+    def embedder(self) -> Embedder:
+        """The built-in embedder, by which people are matched, too."""
+        return self.models.telling_apart.identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +120,7 @@ def look_at(name: str, path: Path, studio: Studio) -> Reference:
     """
     pixels = read_photo(path).pixels
     photo = ReferencePhoto(pixels, str(path), name)
-    found = encode_references([photo], studio.restorer, studio.embedder, studio.detect_all)
+    found = encode_references([photo], studio.restorer, studio.models.telling_apart, studio.detect_all)
     if found.people:
         seen = found.people[0]
         return Reference(name, path, seen, None, quality=seen.qualities[0])
@@ -150,8 +162,8 @@ def match(
     references = References(tuple(people), studio.restorer.fingerprint, studio.embedder.name, by)
     matches: tuple[Match | None, ...] = (None,) * len(crops)
     if people:
-        matches = match_faces(crops, references, studio.embedder, manual=manual)
-    told = {person.name: _told(person, references, matches, crops, studio.embedder) for person in people}
+        matches = match_faces(crops, references, studio.models.telling_apart, manual=manual)
+    told = {person.name: _told(person, references, matches, crops, studio.models.telling_apart) for person in people}
     verdicts = []
     for reference in given:
         shown = [told[name] for read, name in named if read is reference]
@@ -172,7 +184,7 @@ def match(
 def encode_group(name: str, paths: Sequence[Path], studio: Studio, progress: Progress | None = None) -> References:
     """Encode the photographs of one person together: they must agree with each other."""
     photos = (ReferencePhoto(read_photo(path).pixels, str(path), name) for path in paths)
-    return encode_references(photos, studio.restorer, studio.embedder, studio.detect_all, progress=progress)
+    return encode_references(photos, studio.restorer, studio.models.telling_apart, studio.detect_all, progress=progress)
 
 
 def _groups(
@@ -207,7 +219,7 @@ def _chance(reference: Reference, members: Sequence[Reference], embedder: Embedd
 
 
 def _told(
-    person: Person, references: References, matches: Sequence[Match | None], crops: Crops, embedder: Embedder
+    person: Person, references: References, matches: Sequence[Match | None], crops: Crops, embedders: Embedders
 ) -> tuple[bool, str]:
     """Whether a person's photographs serve a face, and which or why not, in a sentence."""
     serves = [f"face {n + 1}{_how(found)}" for n, found in enumerate(matches) if found and found.person == person.name]
@@ -216,7 +228,7 @@ def _told(
     if not len(crops):
         return False, "Not used: there is no face to use it for."
     # As if nobody else could be in the photograph.
-    alone = match_faces(crops, replace(references, people=(person,)), embedder)
+    alone = match_faces(crops, replace(references, people=(person,)), embedders)
     chances = [found.chance or 0.0 for found in alone]
     best = chances.index(max(chances))
     taken = matches[best]

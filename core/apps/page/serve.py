@@ -13,10 +13,9 @@ from typing import Any, TextIO
 
 import torch
 
-from ...faces.detect import detect_faces, load_detector
-from ...faces.identity import load_embedder
+from ...faces.detect import detect_faces
 from ...geometry import TEMPLATE_SIZE
-from ...restorers.table import builtin_restorer
+from ...loading import load_models
 from ..console import FAILURES, one_line, say
 from ..files import UsageError
 from .limits import FACES, MEGABYTES, VISITORS, WAITING
@@ -52,21 +51,18 @@ def open_studio(args: argparse.Namespace) -> Studio:
     Raises:
         ValueError, OSError: as those who load them.
     """
-    restorer = builtin_restorer(args.device)
-    detector = load_detector(args.detector, args.models_dir, args.device)
-    embedder = load_embedder("built-in", args.device)
+    models = load_models(detector=args.detector, device=args.device, models_dir=args.models_dir)
+    assert models.detector is not None, "it was loaded"
+    studio = Studio(
+        models,
+        partial(detect_faces, backend=models.detector, max_faces=FACES),
+        partial(detect_faces, backend=models.detector, min_size=1),
+    )
     # What a network does for the first time takes a second or two longer; no visitor is to wait for that.
     blank = torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)
-    detect_faces(blank, detector)
-    embedder.embed(restorer.restore(blank))
-    return Studio(
-        restorer,
-        embedder,
-        partial(detect_faces, backend=detector, max_faces=FACES),
-        partial(detect_faces, backend=detector, min_size=1),
-        detector.name,
-        getattr(restorer.network, "prior", None) is not None,
-    )
+    studio.detect(blank)
+    studio.embedder.embed(studio.restorer.restore(blank))
+    return studio
 
 
 def serve(studio: Studio, host: str, port: int, folder: str) -> Any:

@@ -18,7 +18,7 @@ from ...faces.paste import paste_faces
 from ...faces.select import measure_faces
 from ...files.images import Photo, read_photo, write_photo
 from ...geometry import compose, scaling
-from ...pipeline import strength_for
+from ...pipeline import blend_for
 from ...records import Crops, Face, References
 from ..console import FAILURES
 from .faces import DrawnFace, Kept, draw
@@ -257,7 +257,7 @@ class Session:
         references = [(reference.name, person) for reference, person in matched.named] if matched.references else []
         graph = workflow(
             opened.path.name,
-            self.studio.detector,
+            self.studio.detector.name,
             [opened.found_as[face] for face in sorted(opened.chosen)],
             references,
             {opened.found_as[face]: person for face, person in matched.manual.items()},
@@ -283,7 +283,7 @@ class Session:
         batch = pixels[None]
         found = measure_faces(batch, self.studio.detect(batch))
         faces = [replace(face, index=n) for n, face in enumerate(found)]
-        needy = {face.index for face in faces if face.quality and strength_for(face.quality.damage) >= NEEDY}
+        needy = {face.index for face in faces if face.quality and blend_for(face.quality.damage) >= NEEDY}
         height, width = pixels.shape[1:]
         return Opened(
             path,
