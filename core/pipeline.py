@@ -192,12 +192,12 @@ def restore_photos(
         assert quality, "all faces were measured"
         if match:
             face = labelled(face, match)
-        blend = blend_for(quality.damage) if options.blend is None else options.blend
+        blend = blend_for(quality.severity) if options.blend is None else options.blend
         if quality.sharpness < options.min_sharpness:
             reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
             reports.append(FaceReport(face, LeftAlone(reason), match))
         elif blend == 0:
-            reason = f"it is sharp (damage {quality.damage:.2f})" if options.blend is None else "strength is 0"
+            reason = f"it is sharp (damage {quality.severity:.2f})" if options.blend is None else "strength is 0"
             reports.append(FaceReport(face, LeftAlone(reason), match))
         else:
             chosen.append(number)
@@ -252,9 +252,9 @@ def restore_crops(
     return restored, tuple(FaceReport(face, outcome, match) for face, outcome, match in rows)
 
 
-def blend_for(damage: float) -> float:
-    """How much of a restored face to blend in, by how damaged the face is (:attr:`.records.FaceQuality.damage`)."""
-    x = min(max((damage - SHARP) / (DAMAGED - SHARP), 0.0), 1.0)
+def blend_for(severity: float) -> float:
+    """How much of a restored face to blend in, by how damaged the face is (:attr:`.records.FaceQuality.severity`)."""
+    x = min(max((severity - SHARP) / (DAMAGED - SHARP), 0.0), 1.0)
     return x * x * (3 - 2 * x)
 
 

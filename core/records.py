@@ -21,13 +21,13 @@ class FaceQuality:
         sharpness: 0 (nothing but blur) to 1 (fine texture), measured at the 512 px template.
         size: distance between the eyes [px of the photograph].
         noise: standard deviation of the noise, in the range 0 to 1 of pixel values.
-        damage: 0 (none) to 1 (as severe as it gets), whatever it comes from.
+        severity: 0 (none) to 1 (as severe as it gets), whatever it comes from.
     """
 
     sharpness: float
     size: float
     noise: float
-    damage: float
+    severity: float
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Face:
         quality: what was measured, or None where nothing was.
         person: name of the person it was matched to; empty where it was matched to nobody, None where nothing was
             matched.
-        sure: the chance (0 to 1) that it shows that person: the less, the less is taken of the references. None is no
+        match_chance: 0 to 1, that it shows that person; the less, the less is taken of the references. None is no
             doubt.
         by_hand: whether the person was named by hand.
         track: number of the video track it belongs to.
@@ -56,7 +56,7 @@ class Face:
     landmarks: Points
     quality: FaceQuality | None = None
     person: str | None = None
-    sure: float | None = None
+    match_chance: float | None = None
     by_hand: bool = False
     track: int | None = None
 
@@ -174,7 +174,7 @@ class FaceTokens:
 
     Attributes:
         content: (N,C,h,w) latent encoded from the degraded face.
-        quality: (N,C,h,w) what the codebook (and references) say the same place looks like at high quality.
+        code_latent: (N,C,h,w) what the codebook (and references) say the same place looks like at high quality.
         logits: (N,h*w,K) over the code words, positions row by row.
         confidence: (N,1,h,w) in [0,1], probability of the code that was taken.
         skips: {side in px: (N,C,r,r)} encoder features, bfloat16, shared between records.
@@ -186,7 +186,7 @@ class FaceTokens:
     """
 
     content: Tensor
-    quality: Tensor
+    code_latent: Tensor
     logits: Tensor
     confidence: Tensor
     skips: dict[int, Tensor] = field(repr=False)
@@ -208,10 +208,11 @@ class Person:
         name: of the person.
         faces: (R,3,512,512) float32 RGB in [0,1], aligned to the template.
         content: (R,C,h,w) the restorer's latent of them.
-        quality: (R,C,h,w) the code words looked up for them.
+        code_latent: (R,C,h,w) the code words looked up for them.
         skips: {side in px: (R,C,r,r)} the restorer's encoder features, bfloat16, without the pictures themselves.
-        identity: (R,D) unit float32, the built-in embedder's: what the transfer network reads.
-        embeddings: (R,E) unit float32, of the embedder that was chosen: the same, or insightface's for clean faces.
+        identity_embeddings: (R,D) unit float32, the built-in embedder's: what the transfer network reads.
+        matching_embeddings: (R,E) unit float32, of the embedder that was chosen: the same, or insightface's for clean
+            faces.
         weights: how much each photograph counts, above 0; less where it is doubtful that it shows the person.
         sources: what each photograph is called in reports.
         given: the weights as they were given, before any doubt; empty is the same.
@@ -221,10 +222,10 @@ class Person:
     name: str
     faces: Tensor
     content: Tensor
-    quality: Tensor
+    code_latent: Tensor
     skips: dict[int, Tensor] = field(repr=False)
-    identity: Tensor
-    embeddings: Tensor
+    identity_embeddings: Tensor
+    matching_embeddings: Tensor
     weights: tuple[float, ...]
     sources: tuple[str, ...]
     given: tuple[float, ...] = ()
@@ -316,7 +317,7 @@ class CodebookRestorer(Restorer, Protocol):
     def encode(
         self, faces: Tensor, lookup: Lookup, progress: Progress | None = None, whole_skips: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
-        """Faces (N,3,512,512) to content, quality, logits, confidence and skips of :class:`FaceTokens`.
+        """Faces (N,3,512,512) to content, code latent, logits, confidence and skips of :class:`FaceTokens`.
 
         Args:
             faces: as for `restore`.

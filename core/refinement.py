@@ -37,7 +37,7 @@ Progress = Callable[[], None]
 
 STEPS = 8
 IDENTITY_SCALE = 0.25  # s of the guidance at an identity scale of 1, in spreads of the latent
-LEAST_TRUST = 0.1  # in the embedding of a face that is damaged beyond measure
+LEAST_CONFIDENCE = 0.1  # in the embedding of a face that is damaged beyond measure
 AUTO_STEPS = 0  # of a restorer with a prior; the table in MODEL_CARD.md says why
 
 
@@ -167,7 +167,9 @@ def refine_tokens(
     given = people if people and any(people) else None
     read, target = tokens, None
     if given and tokens.reference is None and tokens.restorer.transfers:
-        read, _ = tokens.restorer.transfer(tokens, given, amounts=[amount(face.sure) for face in tokens.crops.faces])
+        read, _ = tokens.restorer.transfer(
+            tokens, given, amounts=[amount(face.match_chance) for face in tokens.crops.faces]
+        )
     if identity and options.needs_identity:
         target = identity_target(tokens, identity.embed(template_view(tokens.crops)), given)
     generator = torch.Generator().manual_seed(options.seed)
@@ -216,14 +218,14 @@ def identity_target(tokens: FaceTokens, own: Tensor, people: Sequence[Person | N
     measured = [face.quality for face in faces]
     if None in measured:
         measured = list(measure_quality(tokens.crops))
-    kept = [max(1 - quality.damage, LEAST_TRUST) for quality in measured if quality]
+    kept = [max(1 - each.severity, LEAST_CONFIDENCE) for each in measured if each]
     target = own * own.new_tensor(kept)[:, None]
     for n, person in enumerate(people or ()):
         if person is None:
             continue
-        weights = person.identity.new_tensor(person.weights)[:, None]
-        theirs = F.normalize((person.identity * weights).sum(0), dim=0).to(own)
-        target[n] += amount(faces[n].sure) * theirs
+        weights = person.identity_embeddings.new_tensor(person.weights)[:, None]
+        theirs = F.normalize((person.identity_embeddings * weights).sum(0), dim=0).to(own)
+        target[n] += amount(faces[n].match_chance) * theirs
     return F.normalize(target)
 
 
@@ -258,11 +260,11 @@ class _Flow:
         def placed(x: Tensor) -> Tensor:
             return x[part].clone().to(like.device)
 
-        content, quality = placed(tokens.content).to(like), placed(tokens.quality).to(like)
+        content, code_latent = placed(tokens.content).to(like), placed(tokens.code_latent).to(like)
         reference = tokens.reference and tokens.reference.each(placed)
         given = given_by(reference, content) if reference else None
-        gate = torch.sigmoid(network.gate_logits(content, quality))
-        begin, condition = prior.start(content, quality, gate, given)
+        gate = torch.sigmoid(network.gate_logits(content, code_latent))
+        begin, condition = prior.start(content, code_latent, gate, given)
         begin = begin + NOISE * noise.to(like.device)
 
         def velocity(x: Tensor, t: float) -> Tensor:
@@ -279,7 +281,7 @@ class _Flow:
                 drawn_with = TransferGuide(network.transfer, reference)  # type: ignore[arg-type]
 
             def likeness(latent: Tensor) -> Tensor:
-                drawn = network.decode(prior.restore(latent).to(like), quality, skips, guide=drawn_with)
+                drawn = network.decode(prior.restore(latent).to(like), code_latent, skips, guide=drawn_with)
                 return (recognizer(drawn.to(elsewhere)) * wanted).sum(1)
 
             guide = towards(likeness, prior.mask.float(), IDENTITY_SCALE * options.identity_scale)
@@ -294,12 +296,12 @@ def _looked_up(tokens: FaceTokens, network: ResemblanceNet, content: Tensor) -> 
     @torch.no_grad()
     def found(part: slice) -> tuple[Tensor, Tensor, Tensor]:
         logits = network.predict(content[part].to(like))
-        quality, confidence = look_up(logits, network.codebook(), Lookup(), side=content.shape[-2])
-        return quality.to(content), logits.float().to(content), confidence.to(content)
+        code_latent, confidence = look_up(logits, network.codebook(), Lookup(), side=content.shape[-2])
+        return code_latent.to(content), logits.float().to(content), confidence.to(content)
 
     columns = zip(*in_batches(len(content), batch_size(like.device), found), strict=True)
-    quality, logits, confidence = (torch.cat(column) for column in columns)
-    return replace(tokens, content=content, quality=quality, logits=logits, confidence=confidence)
+    code_latent, logits, confidence = (torch.cat(column) for column in columns)
+    return replace(tokens, content=content, code_latent=code_latent, logits=logits, confidence=confidence)
 
 
 def _taken(tokens: FaceTokens, made: Sequence[FaceTokens], chosen: Sequence[int | None]) -> FaceTokens:
@@ -310,7 +312,11 @@ def _taken(tokens: FaceTokens, made: Sequence[FaceTokens], chosen: Sequence[int 
         return torch.stack([getattr(source, name)[n] for n, source in enumerate(sources)])
 
     return replace(
-        tokens, content=rows("content"), quality=rows("quality"), logits=rows("logits"), confidence=rows("confidence")
+        tokens,
+        content=rows("content"),
+        code_latent=rows("code_latent"),
+        logits=rows("logits"),
+        confidence=rows("confidence"),
     )
 
 

@@ -24,7 +24,7 @@ def face_record(face: Face) -> dict[str, object]:
         record["sharpness"] = round(face.quality.sharpness, 3)
         record["eye_distance"] = round(face.quality.size, 1)
         record["noise"] = round(face.quality.noise, 4)
-        record["damage"] = round(face.quality.damage, 3)
+        record["damage"] = round(face.quality.severity, 3)
     return record
 
 

@@ -144,4 +144,4 @@ def _whom(crops: Crops, given: Given | None) -> Hashable:
         return None
     photographs = {person.name: person.sources for person in given.references.people}
     rows = zip(given.people, crops.faces, strict=True)
-    return tuple((name, photographs.get(name or ""), face.sure) for name, face in rows)
+    return tuple((name, photographs.get(name or ""), face.match_chance) for name, face in rows)

@@ -20,7 +20,7 @@ from ..core.reports import match_record, references_record
 from . import models
 from .detect import find_faces
 from .progress import PhotoBar, check_interrupt, working
-from .sockets import OWN, FacesSocket, ReferencesSocket, check_same_photos, or_none, photos_of, restorer_input, schema
+from .sockets import AUTO, FacesSocket, ReferencesSocket, check_same_photos, or_none, photos_of, restorer_input, schema
 
 PERSON = "person"  # what a person is called whom nobody named
 THRESHOLD = 0.5  # as in Detect Faces
@@ -118,8 +118,8 @@ class MatchReferences(io.ComfyNode):
                 references_input("The people who may be in the image.", optional=False),
                 io.Float.Input(
                     "threshold",
-                    default=OWN,
-                    min=OWN,
+                    default=AUTO,
+                    min=AUTO,
                     max=0.99,
                     step=0.01,
                     tooltip="How sure it must be that a face shows a person, above 0 and below 1. Below 0 the default "

@@ -16,7 +16,7 @@ from ..core.reports import refined_record
 from . import models
 from .progress import working
 from .references import labelled_tokens, matched_record, references_input
-from .sockets import OWN, TokensSocket, mask_of, schema
+from .sockets import AUTO, TokensSocket, mask_of, schema
 
 SEEDS = 0xFFFFFFFFFFFFFFFF
 WHITE = 0.2  # standard deviation of the candidates' pixels (0 to 1) from which the map is white
@@ -117,8 +117,8 @@ def refine_input() -> io.Input:
     """How many steps, where the rest is left as it is. Optional: older graphs do not name it."""
     return io.Int.Input(
         "refine",
-        default=int(OWN),
-        min=int(OWN),
+        default=int(AUTO),
+        min=int(AUTO),
         max=STEPS,
         optional=True,
         tooltip="Steps of refinement: they draw what the face only hints at towards what faces look like. 0 is off; "

@@ -22,7 +22,7 @@ from .detect import detector_inputs, find_faces
 from .progress import PhotoBar, working
 from .references import PERSON, encode, manual_input, references_input
 from .refine import refine_input
-from .sockets import OWN, CropsSocket, crop_pictures, new_output, or_none, photos_of, restorer_input, schema
+from .sockets import AUTO, CropsSocket, crop_pictures, new_output, or_none, photos_of, restorer_input, schema
 from .transfer import strength_input
 
 CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
@@ -32,8 +32,8 @@ def fidelity_input() -> io.Input:
     """How close to the input."""
     return io.Float.Input(
         "fidelity",
-        default=OWN,
-        min=OWN,
+        default=AUTO,
+        min=AUTO,
         max=1.0,
         step=0.05,
         tooltip="0 is most restored, 1 closest to the input. Raise it when the person is not recognised, lower it when "
@@ -94,7 +94,7 @@ class RestoreCrops(io.ComfyNode):
         image: Tensor | None = None,
         references: References | None = None,
         reference_strength: float = 1.0,
-        refine: int = int(OWN),
+        refine: int = int(AUTO),
     ) -> io.NodeOutput:
         """See the class."""
         restorer = restorer or models.get_restorer()
@@ -129,8 +129,8 @@ class RestoreFaces(io.ComfyNode):
                 fidelity_input(),
                 io.Float.Input(
                     "strength",
-                    default=OWN,
-                    min=OWN,
+                    default=AUTO,
+                    min=AUTO,
                     max=1.0,
                     step=0.05,
                     tooltip="How much of the restored face is blended in. Below 0 it follows the damage measured on "
@@ -181,7 +181,7 @@ class RestoreFaces(io.ComfyNode):
         reference_image: Tensor | None = None,
         reference_strength: float = 1.0,
         manual: str = "",
-        refine: int = int(OWN),
+        refine: int = int(AUTO),
     ) -> io.NodeOutput:
         """See the class."""
         photos_of(image)  # refuses an empty batch before anything is loaded

@@ -26,7 +26,7 @@ BoxesSocket = io.Custom("BOUNDING_BOX")
 LandmarksSocket = io.Custom("FACE_LANDMARKS")
 SegsSocket = io.Custom("SEGS")
 
-OWN = -1.0  # below 0 a weight is left to the restorer, or to the damage: 0.3.75 has no widget that can be empty
+AUTO = -1.0  # below 0 a weight is left to the restorer, or to the damage: 0.3.75 has no widget that can be empty
 BLANK = 64  # LoadImage gives a mask of zeros of this side for a picture without alpha
 
 

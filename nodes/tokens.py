@@ -13,7 +13,7 @@ from ..core.restorers.tokens import decode_tokens, encode_tokens, invention_map,
 from . import models
 from .crop import tiles_of
 from .progress import working
-from .sockets import OWN, CropsSocket, TokensSocket, crop_pictures, mask_of, or_none, restorer_input, schema
+from .sockets import AUTO, CropsSocket, TokensSocket, crop_pictures, mask_of, or_none, restorer_input, schema
 
 TOKEN_MEMORY = 24 << 20  # [bytes] of one face's tokens: CodeFormer's; the built-in restorer's are less than half
 
@@ -97,8 +97,8 @@ class RestoreTokens(io.ComfyNode):
                 TokensSocket.Input("tokens", tooltip="From Encode Tokens."),
                 io.Float.Input(
                     "content",
-                    default=OWN,
-                    min=OWN,
+                    default=AUTO,
+                    min=AUTO,
                     max=1.0,
                     step=0.05,
                     tooltip="How much is taken from the face itself: 0 is the codebook's face, 1 closest to the input "

@@ -19,7 +19,7 @@ def patterns(monkeypatch) -> None:
     """Photographs are of :mod:`people`: measured by their texture."""
     import people
 
-    monkeypatch.setattr("resemblance.core.faces.measure.damage_of", people.plain_damage)
+    monkeypatch.setattr("resemblance.core.faces.measure.severity_of", people.plain_damage)
 
 
 @pytest.fixture(scope="session")

@@ -260,7 +260,9 @@ def test_only_those_who_match_get_references(giving, references, scenes):
     assert (anna.face.person, anna.match.person, anna.guided) == ("anna", "anna", True)
     assert (cem.face.person, cem.match.person, cem.guided) == ("", None, False)
     assert anna.restored.diagnostics is None and anna.restored.seconds > 0 and cem.restored.seconds > 0
-    assert anna.face.sure == anna.match.chance > 0.99 and cem.face.sure is None and cem.match.chance < 0.01
+    assert (
+        anna.face.match_chance == anna.match.chance > 0.99 and cem.face.match_chance is None and cem.match.chance < 0.01
+    )
     assert giving.amounts == [1.0]
 
 
@@ -314,7 +316,7 @@ def test_diagnostics(giving, references, scenes):
     (report,) = result.faces
     proof = report.restored.diagnostics
     crops = crop_faces(photo, scenes.detect(photo))
-    target = references.people[0].embeddings[0]
+    target = references.people[0].matching_embeddings[0]
 
     def alike(faces):
         return float(ColourEmbedder().embed(0.5 * crops.pixels + 0.5 * faces)[0] @ target)
@@ -354,7 +356,7 @@ def test_aligned_faces_and_labelled_crops(giving, references, scenes):
     assert giving.given[-1] == [("bob.jpg",)] and report.match.person == "bob" and restored.shape == face.shape
     most = needed(measure_quality(crops)[0])
     assert giving.amounts == [most] and 0.5 <= most < 1  # no doubt was told of
-    doubtful = replace(named, faces=(replace(named.faces[0], sure=0.6),))
+    doubtful = replace(named, faces=(replace(named.faces[0], match_chance=0.6),))
     less, (report,) = restore_crops(doubtful, knowing(giving), None, references)
     assert (
         giving.amounts == [pytest.approx(16 / 81 * most)]
@@ -463,7 +465,7 @@ def test_references_are_read_before_their_texture_is_taken(refining, references,
         and cem.restored.diagnostics is None
     )
     # What the references did is told from a face that was refined without them.
-    alike = ColourEmbedder().embed(refining.decode(unread))[0] @ references.people[0].embeddings[0]
+    alike = ColourEmbedder().embed(refining.decode(unread))[0] @ references.people[0].matching_embeddings[0]
     assert (
         anna.restored.diagnostics.blind == pytest.approx(float(alike), abs=1e-5)
         and anna.restored.diagnostics.blind != anna.restored.diagnostics.after

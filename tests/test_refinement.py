@@ -140,7 +140,7 @@ def test_refined_codes_are_looked_up_again_and_nothing_else_changes(tokens: Face
     logits = network.predict(refined.content)
     assert torch.allclose(refined.logits, logits, atol=1e-4)
     words = network.codebook()[refined.logits.argmax(-1)]
-    assert torch.equal(refined.quality, words.mT.unflatten(2, (32, 32)))
+    assert torch.equal(refined.code_latent, words.mT.unflatten(2, (32, 32)))
     chances = refined.logits.softmax(-1).amax(-1).unflatten(1, (1, 32, 32))
     assert torch.allclose(refined.confidence, chances, atol=1e-5)
     assert refined.skips is tokens.skips
@@ -162,7 +162,9 @@ def test_guidance_works_in_inference_mode_and_brings_the_drawn_face_nearer(
     before = embedder.embed(faces[:2])
 
     def likeness(refined: FaceTokens) -> Tensor:
-        return (embedder.embed(restorer.network.decode(refined.content, tokens.quality, tokens.skips)) * before).sum(1)
+        return (
+            embedder.embed(restorer.network.decode(refined.content, tokens.code_latent, tokens.skips)) * before
+        ).sum(1)
 
     free = refine(tokens, 2).tokens
     guided = refine(tokens, 2, identity_scale=1.0, embedder=embedder).tokens
@@ -207,7 +209,7 @@ def test_a_face_that_is_not_finite_is_stopped_and_the_others_go_on(tokens: FaceT
         assert number == 0
         assert "face 0 of photograph 0" in why
         assert torch.equal(refined.tokens.content[0].isnan(), content[0].isnan())
-        assert torch.equal(refined.tokens.quality[0], tokens.quality[0])
+        assert torch.equal(refined.tokens.code_latent[0], tokens.code_latent[0])
         assert refined.chosen[0] is None
     sound = refine(tokens, 1)
     assert torch.equal(refine(broken, 1).tokens.content[1], sound.tokens.content[1])
@@ -244,7 +246,7 @@ def anna(restorer: TokenRestorer, faces: Tensor) -> Person:
 
 def told(tokens: FaceTokens, *sure: float | None) -> FaceTokens:
     """The tokens with faces that carry how sure it is whom they show."""
-    faces = tuple(replace(face, sure=chance) for face, chance in zip(tokens.crops.faces, sure, strict=True))
+    faces = tuple(replace(face, match_chance=chance) for face, chance in zip(tokens.crops.faces, sure, strict=True))
     return replace(tokens, crops=replace(tokens.crops, faces=faces))
 
 
@@ -277,7 +279,9 @@ def test_whom_a_face_should_look_like_is_told_by_what_is_left_of_it_and_by_its_r
     measured = replace(tokens, crops=replace(tokens.crops, faces=tuple(faces)))
     target = identity_target(told(measured, 0.6, None), own, [anna, anna])
     trust = (0.6 / 0.9) ** 4
-    expected = F.normalize(torch.stack([0.75 * own[0] + trust * anna.identity[0], 0.3 * own[1] + anna.identity[0]]))
+    expected = F.normalize(
+        torch.stack([0.75 * own[0] + trust * anna.identity_embeddings[0], 0.3 * own[1] + anna.identity_embeddings[0]])
+    )
     torch.testing.assert_close(target, expected)
     torch.testing.assert_close(identity_target(told(measured, 0.6, 0.6), own, [None, None]), own)
 

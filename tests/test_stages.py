@@ -80,7 +80,7 @@ def test_each_stage_is_made_again_where_what_it_is_made_from_differs(restorer, c
     assert memory.since() == ["transfer", "decode"]
     draw(steps=1)
     assert memory.since() == ["refine", "transfer", "decode"]
-    doubtful = replace(crops, faces=tuple(replace(face, sure=0.6) for face in crops.faces))
+    doubtful = replace(crops, faces=tuple(replace(face, match_chance=0.6) for face in crops.faces))
     draw(crops=doubtful)
     assert memory.since() == ["transfer", "decode"]
     assert len(memory.kept) == 4

@@ -12,7 +12,7 @@ from ..faces.preview import draw_faces
 from ..files.images import Photo, read_photo, write_photo
 from ..reports import face_record
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
-from .files import Job, UsageError, aim, find
+from .files import Job, UsageError, find, resolve_outputs
 from .finding import detector_from
 
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     Raises:
         UsageError: the command cannot be carried out; nothing was done.
     """
-    jobs = aim(find(args.paths, args.out, args.recursive), args.out)
+    jobs = resolve_outputs(find(args.paths, args.out, args.recursive), args.out)
     try:
         detect = detector_from(args)
     except (*FAILURES, ImportError) as error:

@@ -71,7 +71,7 @@ def _file(path: Path) -> Job:
     return Job(path, Path(path.name), None if path.suffix.lower() in FORMATS else problem)
 
 
-def aim(jobs: list[Job], out: Path, suffix: str | None = None) -> list[Job]:
+def resolve_outputs(jobs: list[Job], out: Path, suffix: str | None = None) -> list[Job]:
     """The same jobs with their targets: `out` itself where it names a picture, else files below it.
 
     A result keeps its picture's name; `suffix` (with its dot) replaces one of another format.
@@ -107,10 +107,10 @@ def _check(jobs: list[Job]) -> None:
             raise UsageError(
                 f"{other} and {job.source} would both be written to {job.target}; run them into two folders."
             )
-    protect([job.target for job in jobs], jobs)
+    forbid_overwriting([job.target for job in jobs], jobs)
 
 
-def protect(targets: Iterable[Path], jobs: Iterable[Job]) -> None:
+def forbid_overwriting(targets: Iterable[Path], jobs: Iterable[Job]) -> None:
     """Refuse to write onto a picture that is to be read, under whatever name.
 
     Raises:

@@ -30,7 +30,7 @@ from ..refinement import RefinementOptions
 from ..reports import options_record, references_record, restored_record, restorer_record
 from ..restorers.table import load_restorer
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
-from .files import Job, UsageError, aim, find, protect
+from .files import Job, UsageError, find, forbid_overwriting, resolve_outputs
 from .finding import detector_from
 from .references import references_from
 
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     Raises:
         UsageError: the command cannot be carried out; nothing was done.
     """
-    jobs = aim(find(args.paths, args.out, args.recursive), args.out, args.format and f".{args.format}")
+    jobs = resolve_outputs(find(args.paths, args.out, args.recursive), args.out, args.format and f".{args.format}")
     if isinstance(args.report, Path):
-        protect([args.report], jobs)
+        forbid_overwriting([args.report], jobs)
         if args.report in (job.target for job in jobs):
             raise UsageError(f"--report {args.report} is also where a picture goes; give another place.")
     if args.aligned and args.scale != 1:

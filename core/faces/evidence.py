@@ -24,7 +24,7 @@ FULL_SIZE = 126.0  # [px] between the eyes of the template: a face of that size 
 SMALLEST_SIZE = 4.0
 # What is less damaged or blurred counts as this much: the clean photographs that cosines were calibrated on are
 # enlarged (0.63 and 0.40 in the median), and the regression says nothing of sharper ones. MODEL_CARD.md says more.
-LEAST_DAMAGE, LEAST_BLUR = 0.5, 0.5
+LEAST_SEVERITY, LEAST_BLUR = 0.5, 0.5
 TERMS = 10
 # See :func:`amount`. Tried on people of the train split (30 of LFW with three photographs, 24 of London with one;
 # EdgeFace, severe damage, named by hand): right ones give LFW's faces .304 and a stranger's change London's by -.089;
@@ -64,12 +64,14 @@ class Calibration:
 def terms(cosines: Tensor, qualities: Sequence[FaceQuality], counts: Sequence[float]) -> Tensor:
     """What the regression reads, (N,P,10); arguments as in :meth:`Calibration.evidence`."""
     shape = cosines.shape
-    damage = cosines.new_tensor([[max(q.damage, LEAST_DAMAGE)] for q in qualities]).reshape(-1, 1).expand(shape)
+    severity = cosines.new_tensor([[max(q.severity, LEAST_SEVERITY)] for q in qualities]).reshape(-1, 1).expand(shape)
     blur = cosines.new_tensor([[max(1 - q.sharpness, LEAST_BLUR)] for q in qualities]).reshape(-1, 1).expand(shape)
     small = cosines.new_tensor([[smallness(q.size)] for q in qualities]).reshape(-1, 1).expand(shape)
     few = cosines.new_tensor([1 / count for count in counts]).expand(shape)
-    lost = (damage, blur, small)
-    return torch.stack([torch.ones_like(cosines), cosines, *lost, *(cosines * x for x in lost), few, cosines * few], -1)
+    degraded = (severity, blur, small)
+    return torch.stack(
+        [torch.ones_like(cosines), cosines, *degraded, *(cosines * x for x in degraded), few, cosines * few], -1
+    )
 
 
 def smallness(size: float) -> float:

@@ -71,13 +71,13 @@ def measure_quality(crops: Crops) -> list[FaceQuality]:
         (x0, y0), (x1, y1) = face.landmarks[:2]
         noise = math.sqrt(sum(c * c for c in colours) / len(colours))
         by_noise = min(max((noise - NOISY) / (LOST - NOISY), 0.0), 1.0)
-        damage = 1.0 if math.isinf(blur) else max(damage_of(view[None])[0], by_noise)
-        found.append(FaceQuality(max(sharpness, 0.0), math.hypot(x1 - x0, y1 - y0), noise, damage))
+        severity = 1.0 if math.isinf(blur) else max(severity_of(view[None])[0], by_noise)
+        found.append(FaceQuality(max(sharpness, 0.0), math.hypot(x1 - x0, y1 - y0), noise, severity))
     return found
 
 
 @torch.no_grad()
-def damage_of(faces: Tensor) -> list[float]:
+def severity_of(faces: Tensor) -> list[float]:
     """Damage, 0 to 1, of aligned faces (N,3,512,512) in [0,1]; see :func:`measure_quality`.
 
     The network is small and runs on the CPU.

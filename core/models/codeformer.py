@@ -262,7 +262,7 @@ class TransformerLayer(nn.Module):
         return x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
 
 
-class FeatureTransform(nn.Module):
+class ControllableFeatureTransformation(nn.Module):
     """Controllable feature transformation: encoder features scale and shift the decoder's (paper, eq. 6)."""
 
     def __init__(self, channels: int) -> None:
@@ -318,7 +318,11 @@ class CodeFormer(nn.Module):
             nn.LayerNorm(config.width), nn.Linear(config.width, config.codes, bias=False)
         )
         self.fuse_convs_dict = nn.ModuleDict(
-            {str(side): FeatureTransform(channels) for side, channels in config.levels() if side in config.fuse}
+            {
+                str(side): ControllableFeatureTransformation(channels)
+                for side, channels in config.levels()
+                if side in config.fuse
+            }
         )
 
     def encode(self, faces: Tensor, progress: Progress | None = None) -> tuple[Tensor, dict[int, Tensor]]:
@@ -349,7 +353,7 @@ class CodeFormer(nn.Module):
     def decode(
         self,
         content: Tensor,
-        quality: Tensor,
+        code_latent: Tensor,
         skips: Mapping[int, Tensor],
         content_weight: float,
         quality_weight: float = 1.0,
@@ -359,7 +363,7 @@ class CodeFormer(nn.Module):
 
         Args:
             content: (N,latent,h,w); not read: CodeFormer draws from the codes and the skips only.
-            quality: (N,latent,h,w), the looked-up codes.
+            code_latent: (N,latent,h,w), the looked-up codes.
             skips: {side: (N,C,side,side)} from :meth:`encode`; not read where the content weight is 0.
             content_weight: w of the paper, 0 (codebook only) to 1 (closest to the input).
             quality_weight: 1; CodeFormer has no other.
@@ -376,7 +380,7 @@ class CodeFormer(nn.Module):
                 f"CodeFormer got a quality weight of {quality_weight:g}; it has 1 only, because its decoder never "
                 "learned to draw degraded texture. Set quality to 1, or use the built-in restorer."
             )
-        x = quality.to(self.position_emb)
+        x = code_latent.to(self.position_emb)
         for block, tap in self.generator.steps():
             x = block(x)
             if progress:

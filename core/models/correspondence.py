@@ -27,13 +27,13 @@ class Matches:
 
     Attributes:
         flow: (N,R,2,64,64), x then y, how far from each place its match lies, in [-1,1] of the face.
-        sure: (N,R,1,32,32), how much better than nothing the match is, before a sigmoid.
+        confidence: (N,R,1,32,32), how much better than nothing the match is, before a sigmoid.
         queries: (N,D,32,32) of the faces.
         keys: (N,R,D,32,32) of the references, warped to the faces.
     """
 
     flow: Tensor
-    sure: Tensor
+    confidence: Tensor
     queries: Tensor
     keys: Tensor
 
@@ -68,11 +68,11 @@ class Correspondence(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def describe(self, features: Tensor, content: Tensor, quality: Tensor | None = None) -> Tensor:
+    def describe(self, features: Tensor, content: Tensor, code_latent: Tensor | None = None) -> Tensor:
         """Descriptors (N,D,32,32) from the encoder's features and latent; of a degraded face, also its code words."""
         x = self.entry(torch.cat([features, content], 1))
-        if quality is not None:
-            x = x + self.hint(quality)
+        if code_latent is not None:
+            x = x + self.hint(code_latent)
         return self.project(x)
 
     def forward(
@@ -106,12 +106,12 @@ class Correspondence(nn.Module):
         x = torch.cat([repeated, seen, repeated * seen, flow.to(seen), peak.to(seen)], 1)
         change = self.correction(self.correct(x)).float()
         flow = flow + REACH * change[:, :2].tanh()
-        sure = change[:, 2:]
+        confidence = change[:, 2:]
 
         flow = F.interpolate(flow, scale_factor=2.0, mode="bilinear", align_corners=False)
         own, other = self.fine(fine[0]), self.fine(fine[1].flatten(0, 1))
         x = torch.cat([own.repeat_interleave(r, 0), warp(other, flow), flow.to(own)], 1)
         flow = flow + REACH / 3 * self.correction_fine(self.correct_fine(x)).float().tanh()
         seen = warp(keys, F.avg_pool2d(flow, 2))
-        flow, sure, seen = (x.unflatten(0, (n, r)) for x in (flow, sure, seen))
-        return Matches(flow, sure, queries, seen)
+        flow, confidence, seen = (x.unflatten(0, (n, r)) for x in (flow, confidence, seen))
+        return Matches(flow, confidence, queries, seen)

@@ -107,11 +107,11 @@ class Prior(nn.Module):
         """The reverse of :meth:`normalise`."""
         return latent * self.spread + self.mean
 
-    def start(self, content: Tensor, quality: Tensor, gate: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
+    def start(self, content: Tensor, code_latent: Tensor, gate: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
         """Where the flow starts, without the noise, and what its velocity depends on besides x and t.
 
         Args:
-            content, quality: (N,L,h,w) the face's latent and its code words, as the restorer has them.
+            content, code_latent: (N,L,h,w) the face's latent and its code words, as the restorer has them.
             gate: (N,1,h,w) the restorer's, in [0,1].
             given: see :func:`given_by`; None without references.
 
@@ -123,8 +123,8 @@ class Prior(nn.Module):
         taken = given[:, -1:]
         # The gate times the normalised latent, from the gate times the latent: 0 where nothing is taken.
         aligned = (given[:, :-1] - taken * self.mean) / self.spread
-        condition = torch.cat([self.normalise(content), self.normalise(quality), aligned, taken], 1)
-        return self.normalise(content + gate * (quality - content)).float(), condition
+        condition = torch.cat([self.normalise(content), self.normalise(code_latent), aligned, taken], 1)
+        return self.normalise(content + gate * (code_latent - content)).float(), condition
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """Velocity (N,L,h,w) at x (N,L,h,w), normalised, and times t (N,) in [0,1]; see :meth:`start`."""

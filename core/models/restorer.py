@@ -54,7 +54,7 @@ class RestorerConfig:
         codes: number of code words.
         dim, layers, heads: of the transformer that predicts codes from 2x2 patches of the latent.
         size: side of the faces [px].
-        grain: whether the decoder has noise to draw texture from.
+        noise_injection: whether the decoder has noise to draw texture from.
     """
 
     widths: tuple[int, int, int] = (32, 64, 128)
@@ -66,7 +66,7 @@ class RestorerConfig:
     layers: int = 6
     heads: int = 8
     size: int = 512
-    grain: bool = True
+    noise_injection: bool = True
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> RestorerConfig:
@@ -90,7 +90,7 @@ class RestorerConfig:
             layers=count("transformer.layers"),
             heads=dim // 32,
             size=size,
-            grain="decoder.grains.0.strength" in state,
+            noise_injection="decoder.grains.0.strength" in state,
         )
 
 
@@ -185,7 +185,7 @@ class CodeTransformer(nn.Module):
         return self.head(F.gelu(x + self.mix(h.flatten(2).mT)))
 
 
-class ControlledTransform(nn.Module):
+class ControllableFeatureTransformation(nn.Module):
     """Decoder features scaled and shifted by what they and the encoder's say, weighted by w (CodeFormer, eq. 5)."""
 
     def __init__(self, channels: int) -> None:
@@ -203,7 +203,7 @@ class ControlledTransform(nn.Module):
         return decoded + w * (decoded * scale + shift)
 
 
-class Grain(nn.Module):
+class NoiseInjection(nn.Module):
     """Noise, of a strength learned for each channel.
 
     Where damage leaves the codes flat, convolutions alone can draw nothing but the same texture in every cell of the
@@ -236,11 +236,13 @@ class Decoder(nn.Module):
             nn.ModuleList(ResBlock(w) for _ in range(blocks))
             for w, blocks in zip(widths, config.decoder_blocks, strict=True)
         )
-        self.transforms = nn.ModuleList(ControlledTransform(w) for w in widths)
+        self.transforms = nn.ModuleList(ControllableFeatureTransformation(w) for w in widths)
         self.ups = nn.ModuleList(
             [nn.Conv2d(coarse, 4 * middle, 3, padding=1), nn.Conv2d(middle, 4 * fine, 3, padding=1)]
         )
-        self.grains = nn.ModuleList(Grain(w) if config.grain else nn.Identity() for w in (*widths, 16))
+        self.grains = nn.ModuleList(
+            NoiseInjection(w) if config.noise_injection else nn.Identity() for w in (*widths, 16)
+        )
         # Two steps of pixel shuffle with a convolution between: one step of four invites a texture of its grid.
         self.tail1 = nn.Conv2d(fine, 64, 3, padding=1)
         self.tail2 = nn.Conv2d(16, 16, 3, padding=1)
@@ -310,14 +312,14 @@ class ResemblanceNet(nn.Module):
         """Logits (N,h*w,codes) of the code words, positions row by row."""
         return self.transformer(content, origin, progress)
 
-    def gate_logits(self, content: Tensor, quality: Tensor) -> Tensor:
+    def gate_logits(self, content: Tensor, code_latent: Tensor) -> Tensor:
         """How far code words should replace the latent, (N,1,h,w), before the sigmoid."""
-        return self.gate(torch.cat([content, quality], 1))
+        return self.gate(torch.cat([content, code_latent], 1))
 
     def decode(
         self,
         content: Tensor,
-        quality: Tensor,
+        code_latent: Tensor,
         skips: Mapping[int, Tensor],
         content_weight: float = 1.0,
         quality_weight: float = 1.0,
@@ -326,11 +328,11 @@ class ResemblanceNet(nn.Module):
     ) -> Tensor:
         """Tokens to faces (N,3,S,S), about [0,1], float32; the weights as in the head of this file."""
         if content_weight == 0:
-            z = torch.lerp(content, quality, quality_weight) if quality_weight < 1 else quality
+            z = torch.lerp(content, code_latent, quality_weight) if quality_weight < 1 else code_latent
         else:
-            g = torch.sigmoid(self.gate_logits(content, quality))
+            g = torch.sigmoid(self.gate_logits(content, code_latent))
             # At content 0 the gate must be 1; between, it moves there evenly.
-            z = content + quality_weight * (1 - content_weight * (1 - g)) * (quality - content)
+            z = content + quality_weight * (1 - content_weight * (1 - g)) * (code_latent - content)
         sides = sorted(skips, reverse=True)
         y, m, x = self.decoder(z, [skips[side] for side in sides[1:]], content_weight, guide, progress)
         y = (y.float() + 1) / 2

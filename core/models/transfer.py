@@ -32,7 +32,7 @@ from .fusion import BANDS, Fusion, StyleCodes, bands, doubled, match_colours, re
 from .lookup import adain
 from .texture import CodebookAttention, Distribution, Extraction, reconstruct
 
-PICKY = 40.0  # how much a photograph that is more alike at a place (cosine of descriptors) counts there
+ATTENTION_SCALE = 40.0  # how much a photograph that is more alike at a place (cosine of descriptors) counts there
 Encode = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
 
 
@@ -42,7 +42,7 @@ class TransferConfig:
 
     Attributes:
         widths, latent: the restorer's.
-        identity: numbers in an embedding.
+        embedding: numbers in an identity embedding.
         style: channels of a style code.
         words: channels of what the codebook gives.
         textures: (side, number, kernel) of each scale, NTED's.
@@ -51,7 +51,7 @@ class TransferConfig:
 
     widths: tuple[int, int, int] = (32, 64, 128)
     latent: int = 128
-    identity: int = 128
+    embedding: int = 128
     style: int = 64
     words: int = 32
     textures: tuple[tuple[int, int, int], ...] = ((16, 16, 1), (32, 32, 3), (64, 32, 3), (128, 64, 3))
@@ -61,7 +61,7 @@ class TransferConfig:
     def from_state(cls, state: Mapping[str, Tensor]) -> TransferConfig:
         """Read the sizes off a checkpoint's tensor shapes."""
         latent = state["correspondence.hint.weight"].shape[1]
-        style, identity = state["styles.identity.weight"].shape
+        style, embedding = state["styles.identity.weight"].shape
         sides = sorted(int(m[1]) for key in state if (m := re.fullmatch(r"extract\.(\d+)\.filters\.weight", key)))
         filters = [state[f"extract.{side}.filters.weight"].shape for side in sides]
         return cls(
@@ -71,7 +71,7 @@ class TransferConfig:
                 state["correspondence.entry.weight"].shape[1] - latent,
             ),
             latent=latent,
-            identity=identity,
+            embedding=embedding,
             style=style,
             words=state["words.32.queries.weight"].shape[0],
             textures=tuple((side, shape[0], shape[2]) for side, shape in zip(sides, filters, strict=True)),
@@ -87,12 +87,12 @@ class Photographs:
     pictures: Tensor
     content: Tensor
     skips: Mapping[int, Tensor]
-    identity: Tensor
+    identity_embeddings: Tensor
     weights: Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ReferenceExtraction:
     """What references give, and how it was found.
 
     Attributes:
@@ -131,7 +131,7 @@ class TransferNet(nn.Module):
         nn.init.zeros_(opening.weight)
         nn.init.constant_(opening.bias, 2.0)  # type: ignore[arg-type]  # open, until it learns on wrong references
         self.gate = nn.Sequential(nn.Conv2d(2 * 64 + 4, 64, 3, padding=1), nn.ReLU(), opening)
-        self.styles = StyleCodes(c.latent, c.identity, c.style)
+        self.styles = StyleCodes(c.latent, c.embedding, c.style)
         found = (2 * coarse + c.latent + c.words, 2 * middle + c.words, 2 * fine + 48)
         self.fusions = nn.ModuleList(
             Fusion(w, f, h, c.style) for w, f, h in zip((coarse, middle, fine), found, c.hidden, strict=True)
@@ -147,27 +147,27 @@ class TransferNet(nn.Module):
         net.load_state_dict(state)
         return net
 
-    def find(
+    def extract_references(
         self,
         content: Tensor,
-        quality: Tensor,
+        code_latent: Tensor,
         skips: Mapping[int, Tensor],
         photographs: Photographs,
         codebook: Tensor,
         encode: Encode,
-        sure: Tensor | None = None,
+        identity_gate: Tensor | None = None,
         strength: float = 1.0,
         echo: bool = False,
-    ) -> Found:
+    ) -> ReferenceExtraction:
         """Look for the face in its references.
 
         Args:
-            content, quality: the face's latent and its code words (N,L,h,w).
+            content, code_latent: the face's latent and its code words (N,L,h,w).
             skips: its encoder features {side: (N,C,r,r)} and, under its own side, the face (N,3,S,S) in [0,1].
             photographs: its references.
             codebook: (codes,L).
             encode: the restorer's encoder, faces (N,3,S,S) in [-1,1] to latent and features, fine to coarse.
-            sure: (N,) 0 to 1, how sure it is that the references show the same person; None is no doubt.
+            identity_gate: (N,) 0 to 1, how sure it is that the references show the same person; None is no doubt.
             strength: 0 to 1, multiplies the gate.
             echo: also send the references' colours the textures' way, for the loss that teaches it.
         """
@@ -176,10 +176,12 @@ class TransferNet(nn.Module):
         face = skips[size].float()
         skips = {side: x.to(like) for side, x in skips.items() if side != size}
         stored = {side: x.to(like) for side, x in photographs.skips.items()}
-        content, quality, codebook, remembered = (x.to(like) for x in (content, quality, codebook, photographs.content))
+        content, code_latent, codebook, remembered = (
+            x.to(like) for x in (content, code_latent, codebook, photographs.content)
+        )
         n, r = photographs.weights.shape
         matches = self.correspondence(
-            (skips[32], content, quality),
+            (skips[32], content, code_latent),
             (stored[32], remembered),
             (skips[64], stored[64]),
         )
@@ -189,8 +191,10 @@ class TransferNet(nn.Module):
         with torch.no_grad():
             latent, features = encode((seen * 2 - 1).to(like).contiguous(memory_format=torch.channels_last))
         alike = F.cosine_similarity(matches.queries[:, None].float(), matches.keys.float(), dim=2)[:, :, None]
-        votes = matches.sure + PICKY * alike + photographs.weights.log()[:, :, None, None, None]
-        shares = votes.softmax(1)
+        attention_logits = (
+            matches.confidence + ATTENTION_SCALE * alike + photographs.weights.log()[:, :, None, None, None]
+        )
+        shares = attention_logits.softmax(1)
 
         def merged(x: Tensor) -> Tensor:
             """Weighted sum over the references of (N*R,C,r,r)."""
@@ -214,12 +218,14 @@ class TransferNet(nn.Module):
 
         picture = merged(seen)
         difference = F.adaptive_avg_pool2d(picture - face, 32).abs()
-        certain = (matches.sure * shares).sum(1)  # of the place
+        confidence = (matches.confidence * shares).sum(1)  # of the place
         keys = (matches.keys * shares.to(matches.keys)).sum(1)
-        agreement = torch.cat([matches.queries, keys, difference.to(keys), certain.to(keys)], 1)
+        agreement = torch.cat([matches.queries, keys, difference.to(keys), confidence.to(keys)], 1)
         gate = torch.sigmoid(self.gate(agreement).float())
-        identity = F.normalize((photographs.identity * photographs.weights[..., None]).sum(1), dim=-1)
-        gate = strength * gate if sure is None else strength * sure[:, None, None, None].to(gate) * gate
+        identity = F.normalize((photographs.identity_embeddings * photographs.weights[..., None]).sum(1), dim=-1)
+        gate = (
+            strength * gate if identity_gate is None else strength * identity_gate[:, None, None, None].to(gate) * gate
+        )
 
         given[32] = given[32] + doubled(given.pop(16))
         reference = ReferenceFeatures(
@@ -231,7 +237,7 @@ class TransferNet(nn.Module):
             picture,
             self.styles(content, remembered, identity.to(like)),
         )
-        return Found(reference, shares[:, :, 0], matches, echoes)
+        return ReferenceExtraction(reference, shares[:, :, 0], matches, echoes)
 
     def fuse(self, level: int, x: Tensor, reference: ReferenceFeatures) -> Tensor:
         """The decoder's features (N,C,r,r) at 32, 64 or 128 px (level 0, 1, 2) with what was found."""
@@ -256,7 +262,7 @@ class TransferGuide:
 
     Attributes:
         network: fuses.
-        reference: see :class:`Found`.
+        reference: see :class:`ReferenceExtraction`.
     """
 
     network: TransferNet

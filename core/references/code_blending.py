@@ -14,8 +14,9 @@ its person, encoded and looked up by the same network, f_rq is the quality token
 - g_p = (1 - c_p) · max(0, Σ A_prq s_prq): open where the lookup is unsure and something matches;
 - f'_p = f_p + strength · g_p · (Σ A_prq v_rq - f_p).
 
-What it gives, measured with the shipped restorer in CodeFormer's place (`training/borrow_table.py`, London, even half;
-the constants below were chosen on the odd half), strength 1, as change to the blind path (90% intervals over people):
+What it gives, measured with the shipped restorer in CodeFormer's place (`training/code_blending_table.py`, London, even
+half; the constants below were chosen on the odd half), strength 1, as change to the blind path (90% intervals over
+people):
 
 - severe damage, content weight 1: SFace to the truth +.023 (+.014 to +.031) with the right reference, -.002 (-.010 to
   +.005) with the nearest lookalike's; LPIPS-Alex -.007 and .000; PSNR +.13 and .00 dB. Moderate: +.002, +.001.
@@ -47,7 +48,7 @@ TEMPERATURE = 0.2  # T; of cosines
 
 
 @torch.no_grad()
-def borrow(
+def blend_codes(
     tokens: FaceTokens,
     people: Sequence[Person | None],
     strength: float,
@@ -67,9 +68,9 @@ def borrow(
         New tokens, of which only `quality` differs, and for each face (R,h,w) in [0,1]: how much of each place was
         taken from each of the R photographs, strength · g_p · Σ_q A_prq; R is 0 where there is no person.
     """
-    drawn, taken = [tokens.quality[:0]], []
+    drawn, taken = [tokens.code_latent[:0]], []
     amounts = [1.0] * len(people) if amounts is None else amounts
-    for face, confidence, person, most in zip(tokens.quality, tokens.confidence, people, amounts, strict=True):
+    for face, confidence, person, most in zip(tokens.code_latent, tokens.confidence, people, amounts, strict=True):
         if person is None:
             drawn.append(face[None])
             taken.append(face.new_zeros(0, *face.shape[1:]))
@@ -80,13 +81,13 @@ def borrow(
             taken.append(amount * shares)
         if progress:
             progress()
-    return replace(tokens, quality=torch.cat(drawn)), taken
+    return replace(tokens, code_latent=torch.cat(drawn)), taken
 
 
 def _find(face: Tensor, person: Person) -> tuple[Tensor, Tensor, Tensor]:
     """Σ A v (C,h,w), Σ A s (1,h,w) and Σ_q A (R,h,w) for the tokens (C,h,w) of one face."""
     h, w = face.shape[1:]
-    values = adain(person.quality.to(face), face[None]).flatten(2)  # (R,C,hw)
+    values = adain(person.code_latent.to(face), face[None]).flatten(2)  # (R,C,hw)
     mean = face.mean((1, 2))[:, None]
     keys, query = F.normalize(values - mean, dim=1), F.normalize(face.flatten(1) - mean, dim=0)
     similarity = torch.einsum("cp,rcq->prq", query, keys)

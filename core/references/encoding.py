@@ -97,9 +97,9 @@ def encode_references(
                 name,
                 torch.stack([view.pixels for view in own]),
                 able,
-                torch.stack([view.identity for view in own]),
-                torch.stack([view.embedding for view in own]),
-                [view.weight * view.trust for view in own],
+                torch.stack([view.identity_embedding for view in own]),
+                torch.stack([view.matching_embedding for view in own]),
+                [view.weight * view.identity_confidence for view in own],
                 [view.source for view in own],
                 progress,
             )
@@ -155,6 +155,6 @@ def person_from(
     progress: Progress | None = None,
 ) -> Person:
     """A person from aligned photographs (R,3,512,512), which the restorer encodes; the rest as in :class:`Person`."""
-    content, quality, _, _, skips = restorer.encode(faces, Lookup(), progress)
+    content, code_latent, _, _, skips = restorer.encode(faces, Lookup(), progress)
     kept = {side: x for side, x in skips.items() if side != TEMPLATE_SIZE}
-    return Person(name, faces, content, quality, kept, identity, embeddings, tuple(weights), tuple(sources))
+    return Person(name, faces, content, code_latent, kept, identity, embeddings, tuple(weights), tuple(sources))

@@ -10,21 +10,21 @@ from ..records import Person, References
 
 
 def likeness(embeddings: Tensor, references: References) -> Tensor:
-    """Cosine (N,P) of each embedding (N,E) with each person's :func:`mean_embedding`."""
-    means = [mean_embedding(person).to(embeddings) for person in references.people]
+    """Cosine (N,P) of each embedding (N,E) with each person's :func:`mean_matching_embedding`."""
+    means = [mean_matching_embedding(person).to(embeddings) for person in references.people]
     if not means:
         return embeddings.new_zeros(len(embeddings), 0)
     return F.normalize(embeddings, dim=1) @ torch.stack(means).T
 
 
-def mean_embedding(person: Person) -> Tensor:
+def mean_matching_embedding(person: Person) -> Tensor:
     """Unit embedding (E,) that stands for a person: the mean of their photographs', weighted."""
-    return _mean(person.embeddings, person)
+    return _mean(person.matching_embeddings, person)
 
 
-def mean_identity(person: Person) -> Tensor:
+def mean_identity_embedding(person: Person) -> Tensor:
     """The same of the built-in embedder's (D,)."""
-    return _mean(person.identity, person)
+    return _mean(person.identity_embeddings, person)
 
 
 def effective_count(person: Person) -> float:

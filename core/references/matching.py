@@ -17,7 +17,7 @@ from ..faces.identity import Embedders
 from ..faces.measure import measure_quality
 from ..records import Crops, Face, FaceQuality, References
 from .encoding import check_embedders
-from .likeness import effective_count, likeness, mean_identity
+from .likeness import effective_count, likeness, mean_identity_embedding
 from .names import check_names
 
 log = logging.getLogger(__name__)
@@ -98,11 +98,15 @@ def look_at(crops: Crops, references: References, embedders: Embedders) -> Looks
     views = template_view(crops)
     qualities = qualities_of(crops)
     own = identity.embed(views)
-    scores = own @ torch.stack([mean_identity(p) for p in references.people]).to(own).T if references.people else None
+    scores = (
+        own @ torch.stack([mean_identity_embedding(p) for p in references.people]).to(own).T
+        if references.people
+        else None
+    )
     scores = own.new_zeros(len(own), 0) if scores is None else scores
     counts = [effective_count(person) for person in references.people]
     evidence = identity.calibration.evidence(scores, qualities, counts)
-    clean = [n for n, quality in enumerate(qualities) if quality.damage <= CLEAN]
+    clean = [n for n, quality in enumerate(qualities) if quality.severity <= CLEAN]
     if matching is not identity and clean and counts:
         scores[clean] = likeness(matching.embed(views[clean]), references).to(scores)
         some = [qualities[n] for n in clean]
@@ -149,7 +153,7 @@ def labels_or_matches(
     if all(label is None for label in labels):
         return match_faces(crops, references, embedders, threshold, manual)
     check_names([label for label in labels if label], references)
-    return tuple(Match(f.person or None, f.sure, None, "matched before", f.by_hand) for f in crops.faces)
+    return tuple(Match(f.person or None, f.match_chance, None, "matched before", f.by_hand) for f in crops.faces)
 
 
 def match_people(
@@ -208,7 +212,7 @@ def match_people(
 def labelled(face: Face, match: Match) -> Face:
     """The face with the name of whom it shows, and how sure that is; an empty name where it was matched to nobody."""
     sure = match.chance if match.person else None
-    return replace(face, person=match.person or "", sure=sure, by_hand=match.by_hand)
+    return replace(face, person=match.person or "", match_chance=sure, by_hand=match.by_hand)
 
 
 def linked_faces(faces: Sequence[Face], embeddings: Tensor) -> list[list[int]]:

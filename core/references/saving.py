@@ -14,8 +14,8 @@ from torch import Tensor
 from ..files.images import write_atomically
 from ..records import FaceQuality, Person, References
 
-FORMAT = "resemblance references 3"
-TENSORS = ("faces", "content", "quality", "identity", "embeddings")
+FORMAT = "resemblance references 4"
+TENSORS = ("faces", "content", "code_latent", "identity_embeddings", "matching_embeddings")
 
 
 def save_references(references: References, path: Path) -> None:

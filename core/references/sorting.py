@@ -51,7 +51,7 @@ def own_faces(
             kept.append(own)
     kept, strangers = one_person(kept, calibration)
     refused += strangers
-    best = sorted(kept, key=lambda view: (-view.weight * (1 - view.damage), -view.side))
+    best = sorted(kept, key=lambda view: (-view.weight * (1 - view.severity), -view.side))
     refused += [(view.source, f"the {MOST} best of {len(kept)} are used") for view in best[MOST:]]
     kept = [view for view in kept if view in best[:MOST]]
     doubted: list[Refusal] = []
@@ -60,7 +60,7 @@ def own_faces(
         sure = chance(_evidence(view, kept[:n] + kept[n + 1 :], calibration) + GIVEN) if len(kept) > 1 else 1.0
         if sure < DOUBTFUL:
             doubted.append((view.source, f"it may show somebody else than the others ({sure:.0%} sure)"))
-            view = replace(view, trust=sure)
+            view = replace(view, identity_confidence=sure)
         result.append(view)
     return result, refused, doubted
 
@@ -105,6 +105,6 @@ def _evidence(view: View, others: Sequence[View], calibration: Calibration) -> f
 
 def _evidences(views: Sequence[View], others: Sequence[View], calibration: Calibration) -> Tensor:
     """The same of several (N,); by the built-in embedder, which is calibrated for all kinds of faces."""
-    mean = torch.stack([other.weight * other.identity for other in others]).sum(0)
-    cosines = F.cosine_similarity(torch.stack([view.identity for view in views]), mean[None], dim=1)
+    mean = torch.stack([other.weight * other.identity_embedding for other in others]).sum(0)
+    cosines = F.cosine_similarity(torch.stack([view.identity_embedding for view in views]), mean[None], dim=1)
     return calibration.evidence(cosines[:, None], [view.quality for view in views], [len(others)])[:, 0]

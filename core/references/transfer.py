@@ -14,7 +14,7 @@ from ..faces.evidence import amount
 from ..faces.measure import luma, measure_quality
 from ..faces.preview import COLOURS
 from ..records import Crops, FaceQuality, FaceTokens, Person, References
-from .code_blending import borrow
+from .code_blending import blend_codes
 from .encoding import check_restorer
 from .names import check_names
 from .views import Refusal, qualities_of
@@ -87,12 +87,12 @@ def transfer_texture(
     attribution = [tokens.content.new_zeros(len(f.person) if f.person else 0, *tokens.content.shape[-2:]) for f in fits]
     if strength > 0 and any(given):
         chosen = [fit.chosen for fit in fits]
-        amounts = [amount(face.sure) for face in tokens.crops.faces]
+        amounts = [amount(face.match_chance) for face in tokens.crops.faces]
         if tokens.restorer.transfers:
             amounts = [share * fit.needed for share, fit in zip(amounts, fits, strict=True)]
             tokens, found = tokens.restorer.transfer(tokens, chosen, strength, amounts, progress)
         else:
-            tokens, found = borrow(tokens, chosen, strength, amounts, progress)
+            tokens, found = blend_codes(tokens, chosen, strength, amounts, progress)
         for n, fit in enumerate(fits):
             if fit.rows:
                 attribution[n][list(fit.rows)] = found[n].to(attribution[n])
@@ -182,7 +182,7 @@ def _fit(tokens: FaceTokens, references: References, people: Sequence[str | None
             continue
         face = pick_crops(tokens.crops, [n])
         own = face.faces[0].quality or measure_quality(face)[0]
-        rows, unused = _usable(face, own.damage, by_name[name], qualities[name])
+        rows, unused = _usable(face, own.severity, by_name[name], qualities[name])
         fits.append(_Fit(by_name[name], tuple(rows), unused, needed(own)))
     return fits
 
@@ -196,8 +196,8 @@ def _usable(
     for row, (source, quality) in enumerate(zip(person.sources, qualities, strict=True)):
         if not different[row]:
             unused.append((source, "it is the very picture that is to be restored"))
-        elif quality.damage > max(GOOD, own):
-            unused.append((source, f"it is more damaged ({quality.damage:.2f}) than the face itself ({own:.2f})"))
+        elif quality.severity > max(GOOD, own):
+            unused.append((source, f"it is more damaged ({quality.severity:.2f}) than the face itself ({own:.2f})"))
         else:
             rows.append(row)
     return rows, tuple(unused)
@@ -212,10 +212,10 @@ def _subset(person: Person, rows: Sequence[int]) -> Person:
         person,
         faces=person.faces[rows],
         content=person.content[rows],
-        quality=person.quality[rows],
+        code_latent=person.code_latent[rows],
         skips={side: x[rows] for side, x in person.skips.items()},
-        identity=person.identity[rows],
-        embeddings=person.embeddings[rows],
+        identity_embeddings=person.identity_embeddings[rows],
+        matching_embeddings=person.matching_embeddings[rows],
         weights=tuple(person.weights[row] for row in rows),
         given=tuple(person.given[row] for row in rows) if person.given else (),
         qualities=tuple(person.qualities[row] for row in rows) if person.qualities else (),

@@ -57,11 +57,11 @@ class View:
 
     face: Face
     pixels: Tensor
-    identity: Tensor
-    embedding: Tensor
+    identity_embedding: Tensor
+    matching_embedding: Tensor
     source: str
     weight: float
-    trust: float = 1.0
+    identity_confidence: float = 1.0
 
     @property
     def side(self) -> float:
@@ -70,9 +70,9 @@ class View:
         return max(x1 - x0, y1 - y0)
 
     @property
-    def damage(self) -> float:
+    def severity(self) -> float:
         """How damaged it is, 0 to 1."""
-        return self.quality.damage
+        return self.quality.severity
 
     @property
     def quality(self) -> FaceQuality:
@@ -85,8 +85,8 @@ class View:
         """Why it is not good enough, or None."""
         if self.side < SMALLEST:
             return f"its face is {self.side:.0f} px large; expected {SMALLEST} px or more"
-        if self.damage > WORST:
-            return f"its face is too damaged (damage {self.damage:.2f}); expected {WORST} or less"
+        if self.severity > WORST:
+            return f"its face is too damaged (damage {self.severity:.2f}); expected {WORST} or less"
         if (found := shades(self.pixels)) < SHADELESS:
             return f"it seems to be a drawing or a hard copy (shades {found:.1f}); expected {SHADELESS:g} or more"
         return None
@@ -116,7 +116,9 @@ def known_views(person: Person) -> list[View]:
         replace(f, quality=q) for f, q in zip(aligned_crops(person.faces).faces, qualities_of(person), strict=True)
     ]
     given = person.given or person.weights
-    rows = zip(faces, person.faces, person.identity, person.embeddings, person.sources, given, strict=True)
+    rows = zip(
+        faces, person.faces, person.identity_embeddings, person.matching_embeddings, person.sources, given, strict=True
+    )
     return [View(*row) for row in rows]
 
 

@@ -44,7 +44,7 @@ class TokenNetwork(Protocol):
     def decode(
         self,
         content: Tensor,
-        quality: Tensor,
+        code_latent: Tensor,
         skips: Mapping[int, Tensor],
         content_weight: float,
         quality_weight: float,
@@ -91,8 +91,8 @@ class TokenRestorer:
             raise ValueError(f"Fidelity was {weight:g}; expected 0 (most restored) to 1 (closest to the input).")
         restored = [faces[:0].float()]
         for batch in face_batches(faces, self._like.device):
-            content, quality, _, _, skips = self._tokens(batch, Lookup(), progress)
-            restored.append(self._draw(content, quality, skips, weight, 1.0, progress).to(faces.device))
+            content, code_latent, _, _, skips = self._tokens(batch, Lookup(), progress)
+            restored.append(self._draw(content, code_latent, skips, weight, 1.0, progress).to(faces.device))
         return torch.cat(restored)
 
     @torch.no_grad()
@@ -114,9 +114,9 @@ class TokenRestorer:
         check_faces(faces)
         batches = in_batches(len(faces), batch_size(self._like.device), encoded)
         batches = batches or [encoded(slice(0, 0))]  # no faces still have shapes
-        content, quality, logits, confidence = map(torch.cat, zip(*(moved for moved, _ in batches), strict=True))
+        content, code_latent, logits, confidence = map(torch.cat, zip(*(moved for moved, _ in batches), strict=True))
         skips = {side: torch.cat([kept[side] for _, kept in batches]) for side in batches[0][1]}
-        return content, quality, logits, confidence, skips
+        return content, code_latent, logits, confidence, skips
 
     @torch.no_grad()
     def decode(self, tokens: FaceTokens, progress: Progress | None = None) -> Tensor:
@@ -127,7 +127,9 @@ class TokenRestorer:
         def drawn(part: slice) -> Tensor:
             skips = {side: x[part] for side, x in tokens.skips.items()}
             guide = self._guide(tokens, part)
-            return self._draw(tokens.content[part], tokens.quality[part], skips, *weights, progress, guide).to(device)
+            return self._draw(tokens.content[part], tokens.code_latent[part], skips, *weights, progress, guide).to(
+                device
+            )
 
         none = torch.empty(0, 3, TEMPLATE_SIZE, TEMPLATE_SIZE, device=device)
         return torch.cat([none, *in_batches(len(tokens), batch_size(self._like.device), drawn)])
@@ -168,7 +170,7 @@ class TokenRestorer:
             ValueError: the network has no part that transfers.
         """
         if self._steps.transfer is None:
-            raise ValueError(f"'{self.name}' has no weights that read references; borrow code words instead.")
+            raise ValueError(f"'{self.name}' has no weights that read references; blend code words instead.")
         net, like, device = self._steps.transfer, self._like, tokens.content.device
         attribution: list[Tensor] = []
         given: dict[int, ReferenceFeatures] = {}
@@ -181,12 +183,12 @@ class TokenRestorer:
                 person.faces[None].to(like.device),
                 person.content[None].to(like.device),
                 {side: x[None].to(like.device) for side, x in person.skips.items()},
-                person.identity[None].to(like.device),
+                person.identity_embeddings[None].to(like.device),
                 torch.tensor([person.weights], device=like.device),
             )
-            found = net.find(
+            found = net.extract_references(
                 tokens.content[one].to(like),
-                tokens.quality[one].to(like),
+                tokens.code_latent[one].to(like),
                 {side: x[one].to(like.device) for side, x in tokens.skips.items()},
                 photographs,
                 self._steps.codebook(),
@@ -225,15 +227,15 @@ class TokenRestorer:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
         content, skips = self._steps.encode(faces.to(self._like.device, torch.float32), progress)
         logits = self._steps.predict(content, progress=progress)
-        quality, confidence = look_up(logits, self._steps.codebook(), lookup, side=content.shape[-2])
+        code_latent, confidence = look_up(logits, self._steps.codebook(), lookup, side=content.shape[-2])
         if self._steps.adain if lookup.adain is None else lookup.adain:
-            quality = adain(quality, content)
-        return content, quality, logits, confidence, skips
+            code_latent = adain(code_latent, content)
+        return content, code_latent, logits, confidence, skips
 
     def _draw(
         self,
         content: Tensor,
-        quality: Tensor,
+        code_latent: Tensor,
         skips: Mapping[int, Tensor],
         content_weight: float,
         quality_weight: float,
@@ -245,6 +247,6 @@ class TokenRestorer:
         # Only networks that transfer know of guides.
         more = {"guide": guide} if guide else {}
         faces = self._steps.decode(
-            content.to(like), quality.to(like), skips, content_weight, quality_weight, progress, **more
+            content.to(like), code_latent.to(like), skips, content_weight, quality_weight, progress, **more
         )
         return faces.float().clamp(0, 1)

@@ -64,8 +64,8 @@ def encode_tokens(
             "built-in one or CodeFormer). Choose one of these, or restore the crops as a whole."
         )
     views = template_view(crops)
-    content, quality, logits, confidence, skips = able.encode(views, lookup or Lookup(), progress, whole_skips)
-    return FaceTokens(content, quality, logits, confidence, skips, crops, able, able.default_content)
+    content, code_latent, logits, confidence, skips = able.encode(views, lookup or Lookup(), progress, whole_skips)
+    return FaceTokens(content, code_latent, logits, confidence, skips, crops, able, able.default_content)
 
 
 def restore_tokens(tokens: FaceTokens, content: float | None = None, quality: float = 1.0) -> FaceTokens:
@@ -107,7 +107,7 @@ def invention_map(tokens: FaceTokens) -> Tensor:
     Returns:
         (N,1,S,S) float32 in [0,1] in the crops' own geometry; 0 in the margin, which is the photograph's.
     """
-    agree = F.cosine_similarity(tokens.content.float(), tokens.quality.float(), dim=1).clamp_min(0)[:, None]
+    agree = F.cosine_similarity(tokens.content.float(), tokens.code_latent.float(), dim=1).clamp_min(0)[:, None]
     seen = (agree * tokens.confidence.to(agree)).sqrt()
     share = tokens.quality_weight * (1 - tokens.content_weight * seen)
     if tokens.reference is not None:

@@ -101,7 +101,7 @@ def classical_filters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
 def strengths(damaged: Tensor) -> Tensor:
     """How much of the restored face the product blends in, (N,1,1,1), for faces that fill the template."""
     measured = measure_quality(aligned_crops(damaged))
-    return torch.tensor([blend_for(quality.damage) for quality in measured]).view(-1, 1, 1, 1)
+    return torch.tensor([blend_for(quality.severity) for quality in measured]).view(-1, 1, 1, 1)
 
 
 class Evaluation:

@@ -43,8 +43,8 @@ def encoded(net: ResemblanceNet, faces: Tensor) -> tuple[Tensor, Tensor, dict[in
     with torch.no_grad():
         content, skips = net.encode(faces)
         codes = net.predict(content).argmax(-1)
-        quality = net.embedding[codes].mT.unflatten(2, content.shape[-2:])
-    return content, quality, skips
+        code_latent = net.embedding[codes].mT.unflatten(2, content.shape[-2:])
+    return content, code_latent, skips
 
 
 def photographs(net: ResemblanceNet, pictures: Tensor, identity: Tensor) -> Photographs:
@@ -58,10 +58,10 @@ def photographs(net: ResemblanceNet, pictures: Tensor, identity: Tensor) -> Phot
 
 def matches(net: ResemblanceNet, transfer: TransferNet, batch: Trial) -> Matches:
     """What the flow finds in a batch's references."""
-    content, quality, skips = encoded(net, batch.damaged)
+    content, code_latent, skips = encoded(net, batch.damaged)
     seen = photographs(net, batch.references, batch.references.new_zeros(*batch.right.shape, 1))
     return transfer.correspondence(
-        (skips[32], content, quality), (seen.skips[32], seen.content), (skips[64], seen.skips[64])
+        (skips[32], content, code_latent), (seen.skips[32], seen.content), (skips[64], seen.skips[64])
     )
 
 

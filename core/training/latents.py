@@ -29,7 +29,7 @@ from .data import prefetch
 from .flow import encoded, frozen_restorer, photographs
 from .loop import arguments, start
 from .pairs import PairPool, Trial, trial
-from .references import surely
+from .references import identity_gate_of
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +79,11 @@ def samples_of(
     net: ResemblanceNet, tokenizer: ResemblanceNet, transfer: TransferNet, embedder: BuiltinEmbedder, batch: Trial
 ) -> np.ndarray:
     """A batch as samples (N,386,32,32) int16."""
-    content, quality, skips = encoded(net, batch.damaged)
+    content, code_latent, skips = encoded(net, batch.damaged)
     identity = embedder.embed(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape)
     seen = photographs(net, batch.references, identity)
-    sure = surely(embedder, batch.damaged, identity)
-    found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, sure)
+    identity_gate = identity_gate_of(embedder, batch.damaged, identity)
+    found = transfer.extract_references(content, code_latent, skips, seen, net.embedding, net.encoder, identity_gate)
     clean, _ = tokenizer.encode(batch.clean)
     codes = net.predict(content).argmax(-1).unflatten(1, (1, SIDE, SIDE))
     numbers = torch.cat([content, clean, given_by(found.reference, content)], 1).bfloat16().view(torch.int16)

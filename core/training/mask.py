@@ -66,20 +66,22 @@ def main() -> None:
     def loss(batch: object, part: float) -> tuple[Tensor, dict[str, float]]:
         assert isinstance(batch, Trial)
         batch = batch.to(options.device)
-        content, quality, skips = encoded(net, batch.damaged)
+        content, code_latent, skips = encoded(net, batch.damaged)
         with torch.no_grad():
             target, truth = embedder(batch.references[:, 0]), judge(batch.clean)
-            begin, condition = prior.start(content, quality, torch.sigmoid(net.gate_logits(content, quality)), None)
+            begin, condition = prior.start(
+                content, code_latent, torch.sigmoid(net.gate_logits(content, code_latent)), None
+            )
             begin = begin + NOISE * torch.randn_like(begin)
             led = solve(lambda x, t: prior(x, x.new_full((len(x),), t), condition).float(), begin, 1)
         mask = stage.module()
         guide = towards(
-            lambda z: (embedder(net.decode(prior.restore(z), quality, skips)) * target).sum(1),
+            lambda z: (embedder(net.decode(prior.restore(z), code_latent, skips)) * target).sum(1),
             torch.ones_like(mask),
             IDENTITY_SCALE,
         )
         # All steps of the solver together take half of it: t is a half in the mean.
-        drawn = net.decode(prior.restore(led - mask * guide(led) / 2), quality, skips).clamp(0, 1)
+        drawn = net.decode(prior.restore(led - mask * guide(led) / 2), code_latent, skips).clamp(0, 1)
         identity = 1 - (judge(drawn) * truth).sum(1).mean()
         pixel = F.l1_loss(F.avg_pool2d(drawn, 4), F.avg_pool2d(batch.clean, 4))
         numbers = {"identity": identity, "pixel": pixel, "mask": mask.mean(), "closed": (mask == 0).float().mean()}

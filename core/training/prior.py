@@ -46,9 +46,9 @@ def endpoints(prior: Prior, net: ResemblanceNet, batch: Latents, alone: Tensor) 
         batch: N samples.
         alone: (N,) bool, for which samples what references gave is left out.
     """
-    quality = net.embedding[batch.codes].mT.unflatten(2, batch.degraded.shape[-2:])
-    gate = torch.sigmoid(net.gate_logits(batch.degraded, quality).float())
-    begin, condition = prior.start(batch.degraded, quality, gate, batch.given * ~alone[:, None, None, None])
+    code_latent = net.embedding[batch.codes].mT.unflatten(2, batch.degraded.shape[-2:])
+    gate = torch.sigmoid(net.gate_logits(batch.degraded, code_latent).float())
+    begin, condition = prior.start(batch.degraded, code_latent, gate, batch.given * ~alone[:, None, None, None])
     return begin, prior.normalise(batch.clean), condition
 
 

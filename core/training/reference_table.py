@@ -34,7 +34,7 @@ from ..references.transfer import needed
 from ..restorers.table import builtin_restorer
 from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import encode_tokens
-from .borrow_table import choose_references
+from .code_blending_table import choose_references
 from .data import HELD_OUT, PHOTOGRAPHS, to_tensor
 from .faces import open_faces
 from .judges import Recognizer

@@ -27,7 +27,7 @@ from ..faces.identity import WEIGHTS, BuiltinEmbedder
 from ..faces.measure import measure_quality
 from ..files.checkpoints import about
 from ..models.restorer import ResemblanceNet
-from ..models.transfer import Found, TransferConfig, TransferGuide, TransferNet
+from ..models.transfer import ReferenceExtraction, TransferConfig, TransferGuide, TransferNet
 from ..restorers.table import BUILTIN, load_restorer
 from .components import component_map
 from .data import prefetch
@@ -51,17 +51,19 @@ def export(transfer: nn.Module, path: Path, restorer: str, embedder: Path) -> No
 
 def guided(
     net: ResemblanceNet, transfer: TransferNet, batch: Trial, embedder: BuiltinEmbedder, doubt: bool
-) -> tuple[Tensor, Found]:
+) -> tuple[Tensor, ReferenceExtraction]:
     """The restored faces, and what was found; with `doubt` as much as the embedder is sure of the person."""
-    content, quality, skips = encoded(net, batch.damaged)
+    content, code_latent, skips = encoded(net, batch.damaged)
     identity = embedder.embed(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape)
     seen = photographs(net, batch.references, identity)
-    sure = surely(embedder, batch.damaged, identity) if doubt else None
-    found = transfer.find(content, quality, skips, seen, net.embedding, net.encoder, sure, echo=True)
-    return net.decode(content, quality, skips, guide=TransferGuide(transfer, found.reference)), found
+    identity_gate = identity_gate_of(embedder, batch.damaged, identity) if doubt else None
+    found = transfer.extract_references(
+        content, code_latent, skips, seen, net.embedding, net.encoder, identity_gate, echo=True
+    )
+    return net.decode(content, code_latent, skips, guide=TransferGuide(transfer, found.reference)), found
 
 
-def surely(embedder: BuiltinEmbedder, faces: Tensor, references: Tensor) -> Tensor:
+def identity_gate_of(embedder: BuiltinEmbedder, faces: Tensor, references: Tensor) -> Tensor:
     """How far (N,) to trust that damaged faces (N,3,512,512) show whom their references do, embedded (N,R,D)."""
     cosines = (embedder.embed(faces) * F.normalize(references.sum(1), dim=-1)).sum(-1, keepdim=True)
     measured = measure_quality(aligned_crops(faces.float()))

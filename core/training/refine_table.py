@@ -65,7 +65,7 @@ class RefineTable:
     def face(self, damaged: Tensor, truth: Tensor, person: Person, candidates: int) -> tuple[dict, dict[str, Tensor]]:
         """{(reference, row): numbers} and pictures {row: (1,3,512,512)} of one face."""
         crops, chance = aligned_crops(damaged), self.references.sure(damaged, person)
-        crops = replace(crops, faces=(replace(crops.faces[0], sure=chance),))
+        crops = replace(crops, faces=(replace(crops.faces[0], match_chance=chance),))
         blind = encode_tokens(crops, self.restorer)
         rows: dict[tuple[str, str], Scores] = {("none", "degraded"): self.judge(damaged, truth)}
         most = amount(chance) * needed(measure_quality(crops)[0])

@@ -76,7 +76,7 @@ def main() -> None:
     left = {s: unexplained(new[out], wanted[out], *ridge(new[~out], wanted[~out], s)) for s in RIDGES}
     log.info("unexplained on photographs held out: %s", {s: round(share, 3) for s, share in left.items()})
     weight, bias = ridge(new, wanted, min(left, key=lambda s: left[s]))
-    net = TransferNet(replace(TransferConfig.from_state(state), identity=new.shape[1])).eval()
+    net = TransferNet(replace(TransferConfig.from_state(state), embedding=new.shape[1])).eval()
     kept = {name: tensor for name, tensor in state.items() if name in net.state_dict()}
     net.load_state_dict(kept | {f"{LAYER}.weight": weight.float(), f"{LAYER}.bias": bias.float()})
     export(net, args.export, about(args.transfer)["restorer"], args.weights)

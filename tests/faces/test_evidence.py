@@ -20,12 +20,12 @@ from resemblance.core.records import FaceQuality
 
 # Evidence rises with the cosine: by 10.5 on a good face (12 - 1 - 0.5), by 7.4 on a ruined one (12 - 2 - 1 - 1.6).
 SENSIBLE = Calibration((-4.0, 12.0, -1.0, -0.5, -0.1, -2.0, -1.0, -0.4, 0.5, 1.0))
-CLEAN = FaceQuality(sharpness=1.0, size=FULL_SIZE, noise=0.0, damage=0.0)
-RUINED = FaceQuality(sharpness=0.0, size=FULL_SIZE / 16, noise=0.1, damage=1.0)
+CLEAN = FaceQuality(sharpness=1.0, size=FULL_SIZE, noise=0.0, severity=0.0)
+RUINED = FaceQuality(sharpness=0.0, size=FULL_SIZE / 16, noise=0.1, severity=1.0)
 
 
 def test_the_regression_by_hand():
-    face = FaceQuality(sharpness=0.25, size=FULL_SIZE / 4, noise=0.3, damage=0.6)
+    face = FaceQuality(sharpness=0.25, size=FULL_SIZE / 4, noise=0.3, severity=0.6)
     # 1, cosine, damage, blur, halvings of the size, each of these by the cosine, 1 / photographs, by the cosine
     expected = [1, 0.4, 0.6, 0.75, 2, 0.4 * 0.6, 0.4 * 0.75, 0.4 * 2, 1 / 5, 0.4 / 5]
     assert terms(torch.tensor([[0.4]]), [face], [5])[0, 0].tolist() == pytest.approx(expected)
@@ -59,10 +59,10 @@ def test_a_cosine_says_more_of_a_clean_face():
 
 
 def test_faces_better_than_what_was_measured_count_as_that():
-    median = FaceQuality(sharpness=0.5, size=FULL_SIZE, noise=0.0, damage=0.5)
+    median = FaceQuality(sharpness=0.5, size=FULL_SIZE, noise=0.0, severity=0.5)
     cosine = torch.tensor([[0.3]])
     assert torch.equal(SENSIBLE.evidence(cosine, [CLEAN], [2]), SENSIBLE.evidence(cosine, [median], [2]))
-    for worse in (replace(median, damage=0.6), replace(median, sharpness=0.4), replace(median, size=60.0)):
+    for worse in (replace(median, severity=0.6), replace(median, sharpness=0.4), replace(median, size=60.0)):
         assert SENSIBLE.evidence(cosine, [worse], [2]) < SENSIBLE.evidence(cosine, [median], [2])
 
 

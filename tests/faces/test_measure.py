@@ -6,7 +6,7 @@ import pytest
 import torch
 from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.detect import detect_faces
-from resemblance.core.faces.measure import blur_level, damage_of, measure_quality, noise_levels, shades, smooth
+from resemblance.core.faces.measure import blur_level, measure_quality, noise_levels, severity_of, shades, smooth
 from resemblance.core.files.images import read_photo
 from resemblance.core.geometry import TEMPLATE, scaling, transform
 from resemblance.core.pipeline import SHARP
@@ -115,7 +115,7 @@ def test_astronaut():
     assert blurred.sharpness < clean.sharpness - 0.2
     noisy = quality(image + np.random.default_rng(0).standard_normal(image.shape).astype(np.float32) * 0.08 * 255)
     assert noisy.noise > clean.noise + 0.04
-    assert blurred.damage > clean.damage and noisy.damage > clean.damage
+    assert blurred.severity > clean.severity and noisy.severity > clean.severity
 
 
 def test_margin_and_size_of_the_crop_change_little():
@@ -131,17 +131,17 @@ def test_margin_and_size_of_the_crop_change_little():
 def test_nothing_to_see():
     for value in (0.0, 128.0, 255.0):
         found = quality(np.full((512, 512, 3), value, np.float32), ALIGNED)
-        assert found.sharpness == 0 and found.noise == 0 and found.damage == 1
+        assert found.sharpness == 0 and found.noise == 0 and found.severity == 1
     assert measure_quality(crop_faces([torch.zeros(3, 50, 50)], [])) == []
 
 
 def test_damage_of_a_batch_is_that_of_each_face():
     faces = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(0))
     faces[1] = torch.nn.functional.avg_pool2d(faces[1:], 9, 1, 4)[0]
-    both = damage_of(faces)
-    assert both == pytest.approx([damage_of(faces[:1])[0], damage_of(faces[1:])[0]], abs=1e-5)
+    both = severity_of(faces)
+    assert both == pytest.approx([severity_of(faces[:1])[0], severity_of(faces[1:])[0]], abs=1e-5)
     assert all(0 <= value <= 1 for value in both)
-    assert damage_of(faces[:0]) == []
+    assert severity_of(faces[:0]) == []
 
 
 def test_every_kind_of_damage_counts(portrait):
@@ -156,20 +156,20 @@ def test_every_kind_of_damage_counts(portrait):
         "blurred": cv2.GaussianBlur(clean, (0, 0), 3),
         "small": cv2.resize(small, (512, 512), interpolation=cv2.INTER_NEAREST),
     }
-    (undamaged,) = damage_of(portrait[None])
+    (undamaged,) = severity_of(portrait[None])
     assert undamaged < SHARP
-    found = {name: damage_of(as_photo(picture)[None])[0] for name, picture in spoilt.items()}
+    found = {name: severity_of(as_photo(picture)[None])[0] for name, picture in spoilt.items()}
     assert min(found.values()) > 2 * SHARP, found
     assert found["small"] > found["compressed"]
 
 
 def test_noise_counts_where_the_network_takes_it_for_texture(monkeypatch):
-    monkeypatch.setattr("resemblance.core.faces.measure.damage_of", lambda faces: [0.0] * len(faces))
+    monkeypatch.setattr("resemblance.core.faces.measure.severity_of", lambda faces: [0.0] * len(faces))
     grain = np.random.default_rng(0).standard_normal((512, 512, 3)).astype(np.float32)
     image = cv2.GaussianBlur(leaves(), (0, 0), 1)
     found = [quality(image + level * 255 * grain, ALIGNED) for level in (0.0, 0.05, 0.2)]
-    assert found[0].damage == 0 and found[2].damage == 1
-    assert found[1].damage == pytest.approx(0.5, abs=0.1)
+    assert found[0].severity == 0 and found[2].severity == 1
+    assert found[1].severity == pytest.approx(0.5, abs=0.1)
 
 
 def test_shades_are_counted_whatever_the_contrast(portrait):

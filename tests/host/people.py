@@ -18,7 +18,7 @@ COLOURS = {"anna": (0.9, 0.1, 0.1), "bob": (0.1, 0.9, 0.1), "cem": (0.1, 0.1, 0.
 
 
 def plain_damage(faces):
-    """Stands in for :func:`.measure.damage_of`, which knows faces: here a picture is as damaged as it lacks texture."""
+    """Stands in for :func:`.measure.severity_of`, which knows faces: here, as damaged as it lacks texture."""
     detail = (faces - F.avg_pool2d(faces, 9, 1, 4, count_include_pad=False)).abs().mean((1, 2, 3))
     return (1 - detail / 0.012).clamp(0, 1).tolist()
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from resemblance.core.models.restorer import ControlledTransform, ResemblanceNet, RestorerConfig
+from resemblance.core.models.restorer import ControllableFeatureTransformation, ResemblanceNet, RestorerConfig
 
 TINY = RestorerConfig(widths=(8, 8, 16), latent=8, codes=16, dim=32, layers=1, heads=1, size=64)
 
@@ -96,7 +96,7 @@ def test_logits_are_row_by_row(net):
 
 
 def test_controlled_transform_by_hand():
-    transform = ControlledTransform(2)
+    transform = ControllableFeatureTransformation(2)
     transform.scale_shift.bias.data = torch.tensor([0.5, 0.5, 1.0, 1.0])
     decoded, encoded = torch.full((1, 2, 3, 3), 2.0), torch.randn(1, 2, 3, 3)
     # 2 + w (2 * 0.5 + 1)
@@ -138,9 +138,9 @@ def test_grain_is_the_same_for_all_faces_and_another_for_each_in_training(net):
 
 
 def test_weights_without_grain_still_load(faces):
-    plain = ResemblanceNet(replace(TINY, grain=False)).eval()
+    plain = ResemblanceNet(replace(TINY, noise_injection=False)).eval()
     config = RestorerConfig.from_state(plain.state_dict())
-    assert config == replace(TINY, grain=False)
+    assert config == replace(TINY, noise_injection=False)
     other = ResemblanceNet(config).eval()
     other.load_state_dict(plain.state_dict())
     content, skips = plain.encode(faces)

@@ -81,8 +81,8 @@ def test_a_closed_gate_adds_nothing(restorer: TokenRestorer, faces: Tensor) -> N
     network = restorer.network
     guide = TransferGuide(network.transfer, replace(guided.reference, gates=closed))
     skips = {side: x.float() for side, x in tokens.skips.items()}
-    blind = network.decode(tokens.content, tokens.quality, skips)
-    assert torch.equal(network.decode(tokens.content, tokens.quality, skips, guide=guide), blind)
+    blind = network.decode(tokens.content, tokens.code_latent, skips)
+    assert torch.equal(network.decode(tokens.content, tokens.code_latent, skips, guide=guide), blind)
 
 
 def test_as_much_is_taken_as_it_is_sure(restorer: TokenRestorer, faces: Tensor) -> None:
@@ -146,7 +146,7 @@ def test_shares_follow_weights_and_order(restorer: TokenRestorer, faces: Tensor)
         faces=both.faces.flip(0),
         content=both.content.flip(0),
         skips={side: x.flip(0) for side, x in both.skips.items()},
-        identity=both.identity.flip(0),
+        identity_embeddings=both.identity_embeddings.flip(0),
     )
     (one,), (two,) = (restorer.transfer(tokens, [p])[1] for p in (both, swapped))
     torch.testing.assert_close(one.flip(0), two, rtol=1e-4, atol=1e-5)

@@ -12,7 +12,7 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 SUBGRAPHS = sorted((ROOT / "subgraphs").glob("*.json"))
 BYPASS, MUTE = 4, 2
 # A checkpoint is the one thing that a user must bring.
-OWN = "CheckpointLoaderSimple"
+HOSTS_NODE = "CheckpointLoaderSimple"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def check_loaded(frontend, workflow):
     inner = [graph["links"] for graph in workflow.get("definitions", {}).get("subgraphs", [])]
     assert len(survey["links"]) == len(workflow["links"]) + sum(map(len, inner))
     unlisted = {node["type"]: node["unlisted"] for node in survey["nodes"] if node["unlisted"]}
-    assert set(unlisted) <= {OWN}, unlisted
+    assert set(unlisted) <= {HOSTS_NODE}, unlisted
     top = [node for node in survey["nodes"] if ":" not in node["id"]]
     assert overlapping(top) == []
     assert (survey["alerts"], frontend.errors) == ([], [])
@@ -79,7 +79,7 @@ def test_the_file_says_where_its_nodes_come_from(path):
             assert node["properties"]["ver"], node["type"]
             assert node["properties"]["cnr_id"] in (("resemblance",) if ours else ("comfy-core", "resemblance"))
         assert not {"randomize", "increment", "decrement"} & set(map(str, node.get("widgets_values") or []))
-        if node["type"] in (OWN, "ResemblanceLoadRestorer"):
+        if node["type"] in (HOSTS_NODE, "ResemblanceLoadRestorer"):
             assert all(set(model) == {"name", "url", "directory"} for model in node["properties"]["models"])
     if path in WORKFLOWS:
         types = [node["type"] for node in nodes]
@@ -90,7 +90,7 @@ def test_the_file_says_where_its_nodes_come_from(path):
 def test_a_workflow_loads_and_runs(frontend, path):
     workflow = read(path)
     survey = check_loaded(frontend, workflow)
-    if any(node["type"] == OWN for node in survey["nodes"]):
+    if any(node["type"] == HOSTS_NODE for node in survey["nodes"]):
         return
     result = frontend.run()
     assert result["kind"] == "execution_success", result

@@ -645,7 +645,11 @@ def test_references_are_read_from_lists_of_any_size_and_added_to_others(known, t
     assert known.report["people"] == {"anna": ["anna 1", "anna 2"], "bob": ["bob 1", "bob 2"]}
     assert known.report["restorer"] == codeformer.fingerprint and not known.report["refused"]
     # Of the photograph that shows both, each took their own face.
-    assert (anna.embeddings[0] @ anna.embeddings[1]) > 0.5 > (anna.embeddings[1] @ bob.embeddings[1])
+    assert (
+        (anna.matching_embeddings[0] @ anna.matching_embeddings[1])
+        > 0.5
+        > (anna.matching_embeddings[1] @ bob.matching_embeddings[1])
+    )
 
 
 def test_photographs_of_one_name_belong_to_one_person(run, codeformer):
@@ -684,12 +688,14 @@ def test_references_may_be_read_by_insightface(run, codeformer, two_people, mode
     insightface, builtin = map(ours.get_embedder, ("insightface", "built-in"))
     assert (known.embedder, known.embedded_by) == ("insightface", (insightface.fingerprint, builtin.fingerprint))
     (person,) = known.people
-    assert torch.equal(person.embeddings, insightface.embed(person.faces))
-    assert torch.equal(person.identity, builtin.embed(person.faces))
+    assert torch.equal(person.matching_embeddings, insightface.embed(person.faces))
+    assert torch.equal(person.identity_embeddings, builtin.embed(person.faces))
     # What is added is read by the same, whatever is chosen.
     both = run("EncodeReferences", image=bob, person="bob", references=known, **given | {"embedder": "built-in"})[0]
     assert both.embedder == "insightface" and both.embedded_by == known.embedded_by
-    assert both.people[1].embeddings.shape == person.embeddings.shape != person.identity.shape
+    assert (
+        both.people[1].matching_embeddings.shape == person.matching_embeddings.shape != person.identity_embeddings.shape
+    )
     faces = run("MatchReferences", faces=two_people.faces, image=two_people.damaged, references=both)[0]
     assert people(faces) == ["anna", "bob"]
 
@@ -707,7 +713,7 @@ def test_faces_are_matched_by_likeness_and_by_hand(run, known, two_people, monke
     assert people(two_people.faces) == [None, None]
     assert matched() == ["anna", "bob"]
     shown, report = run("MatchReferences", **given).args
-    assert [entry["chance"] for entry in json.loads(report)] == [round(face.sure, 3) for face in shown.faces]
+    assert [entry["chance"] for entry in json.loads(report)] == [round(face.match_chance, 3) for face in shown.faces]
     # Where a look says but a little, two faces and two people are told apart, but not surely.
     monkeypatch.setattr("resemblance.core.faces.evidence.CERTAIN", 1.0)
     assert matched() == matched(threshold=0.7) == ["anna", "bob"]
@@ -738,13 +744,15 @@ def test_frames_of_a_film_are_judged_together(run, known, two_people, monkeypatc
     given = {"references": known.references}
     shown = run("MatchReferences", faces=faces, image=film, **given)[0].faces
     assert [face.person for face in shown] == ["anna", "bob"] * 2
-    assert [face.sure for face in shown[:2]] == pytest.approx([face.sure for face in shown[2:]], abs=1e-6)
+    assert [face.match_chance for face in shown[:2]] == pytest.approx(
+        [face.match_chance for face in shown[2:]], abs=1e-6
+    )
     linked = []
     monkeypatch.setattr(
         "resemblance.core.references.matching.linked_faces", lambda faces, _: linked.append(len(faces)) or []
     )
     apart = run("MatchReferences", faces=faces, image=film, **given)[0].faces
-    assert linked == [4] and [face.sure for face in apart] != [face.sure for face in shown]
+    assert linked == [4] and [face.match_chance for face in apart] != [face.match_chance for face in shown]
 
 
 def test_transfer_changes_the_matched_faces_alone(run, codeformer, known, two_people):
@@ -931,7 +939,7 @@ def test_a_person_steers_as_the_host_runs_it(run, person):
 def labelled(tokens, sure):
     """The tokens of one face that shows anna, as sure as that."""
     (face,) = tokens.crops.faces
-    return replace(tokens, crops=replace(tokens.crops, faces=(replace(face, person="anna", sure=sure),)))
+    return replace(tokens, crops=replace(tokens.crops, faces=(replace(face, person="anna", match_chance=sure),)))
 
 
 def test_less_is_taken_where_it_is_not_sure_of_the_person(run, person):

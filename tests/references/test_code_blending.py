@@ -5,7 +5,7 @@ import pytest
 import torch
 from resemblance.core.models.lookup import adain
 from resemblance.core.records import Crops, Face, FaceTokens, Lookup, Person
-from resemblance.core.references.code_blending import REACH, TEMPERATURE, borrow
+from resemblance.core.references.code_blending import REACH, TEMPERATURE, blend_codes
 from resemblance.core.restorers.token_restorer import TokenRestorer
 from resemblance.core.restorers.tokens import decode_tokens, encode_tokens
 
@@ -33,10 +33,10 @@ def person_of(quality, weights=None):
         name="anna",
         faces=torch.zeros(len(quality), 3, 512, 512),
         content=quality,
-        quality=quality,
+        code_latent=quality,
         skips={},
-        identity=unit,
-        embeddings=unit,
+        identity_embeddings=unit,
+        matching_embeddings=unit,
         weights=weights or (1.0,) * len(quality),
         sources=tuple(f"{i}.png" for i in range(len(quality))),
     )
@@ -48,8 +48,8 @@ def noise(seed, *shape):
 
 def test_strength_0_changes_nothing():
     tokens = tokens_of(noise(0))
-    same, (taken,) = borrow(tokens, [person_of(noise(1))], 0.0)
-    assert torch.equal(same.quality, tokens.quality)
+    same, (taken,) = blend_codes(tokens, [person_of(noise(1))], 0.0)
+    assert torch.equal(same.code_latent, tokens.code_latent)
     assert taken.shape == (1, SIDE, SIDE) and not taken.any()
 
 
@@ -57,7 +57,7 @@ def test_it_follows_its_equations():
     face, photographs = noise(0, 1, 3, SIDE, SIDE), noise(1, 2, 3, SIDE, SIDE) * 2 + 1
     sure = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     person = person_of(photographs, (1.0, 3.0))
-    moved, (taken,) = borrow(tokens_of(face, sure), [person], 0.7)
+    moved, (taken,) = blend_codes(tokens_of(face, sure), [person], 0.7)
     values = torch.cat([adain(p[None], face) for p in photographs]).double()
     face, mean = face[0].double(), face[0].double().mean((1, 2))
     for y, x in ((0, 0), (5, 11), (15, 8)):  # a corner, the middle, an edge
@@ -74,7 +74,7 @@ def test_it_follows_its_equations():
         match = (shares * torch.tensor(cosines, dtype=torch.double)).sum().clamp_min(0)
         amount = 0.7 * (1 - sure[0, 0, y, x].double()) * match
         expected = face[:, y, x] + amount * (shares @ torch.stack(found) - face[:, y, x])
-        torch.testing.assert_close(moved.quality[0, :, y, x].double(), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(moved.code_latent[0, :, y, x].double(), expected, atol=1e-5, rtol=1e-5)
         by_photograph = amount * shares.view(2, -1).sum(1)
         torch.testing.assert_close(taken[:, y, x].double(), by_photograph, atol=1e-5, rtol=1e-5)
 
@@ -83,7 +83,7 @@ def test_the_clean_face_as_reference_brings_the_quality_nearer_to_it():
     clean = noise(0)
     tokens = tokens_of(clean + 0.7 * noise(1))
     errors = [
-        (borrow(tokens, [person_of(clean)], strength)[0].quality - clean).square().mean().item()
+        (blend_codes(tokens, [person_of(clean)], strength)[0].code_latent - clean).square().mean().item()
         for strength in (0.0, 0.5, 1.0)
     ]
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.8 * errors[0]
@@ -97,7 +97,7 @@ def test_a_far_off_place_is_never_taken(offset, reached):
     other = photograph.clone()
     # Turned places keep the photograph's mean and spread, so that AdaIN does to all others what it did.
     other[..., 8, 8 + offset], other[..., 8, 15] = photograph[..., 8, 15], photograph[..., 8, 8 + offset]
-    first, second = (borrow(tokens_of(face), [person_of(p)], 1.0)[0].quality for p in (photograph, other))
+    first, second = (blend_codes(tokens_of(face), [person_of(p)], 1.0)[0].code_latent for p in (photograph, other))
     assert torch.allclose(first[..., 8, 8], second[..., 8, 8], atol=1e-6) != reached
     assert not torch.allclose(first[..., 8, 15], second[..., 8, 15], atol=1e-3)
 
@@ -106,8 +106,8 @@ def test_where_the_lookup_is_sure_the_code_stays():
     sure = torch.zeros(SIDE, SIDE)
     sure[:, 8:] = 1
     tokens = tokens_of(noise(0), sure)
-    moved, (taken,) = borrow(tokens, [person_of(noise(0) + 0.5 * noise(1))], 1.0)
-    assert torch.equal(moved.quality[..., 8:], tokens.quality[..., 8:]) and not taken[..., 8:].any()
+    moved, (taken,) = blend_codes(tokens, [person_of(noise(0) + 0.5 * noise(1))], 1.0)
+    assert torch.equal(moved.code_latent[..., 8:], tokens.code_latent[..., 8:]) and not taken[..., 8:].any()
     assert taken[..., :8].mean() > 0.3
 
 
@@ -115,54 +115,54 @@ def test_what_does_not_match_is_not_taken():
     """The face turned inside out is as unlike it as can be, everywhere."""
     face = torch.ones(1, 8, SIDE, SIDE) * torch.linspace(-1, 1, SIDE)[:, None]
     tokens = tokens_of(face)
-    moved, (taken,) = borrow(tokens, [person_of(-face)], 1.0)
+    moved, (taken,) = blend_codes(tokens, [person_of(-face)], 1.0)
     outer = [0, 1, 2, 3, 4, 11, 12, 13, 14, 15]
-    assert torch.equal(moved.quality[..., outer, :], face[..., outer, :]) and not taken[:, outer].any()
+    assert torch.equal(moved.code_latent[..., outer, :], face[..., outer, :]) and not taken[:, outer].any()
 
 
 def test_neither_colour_nor_light_is_taken():
     face, photograph = noise(0), noise(1)
     brighter = photograph * 3 + 5
-    first, second = (borrow(tokens_of(face), [person_of(p)], 1.0)[0].quality for p in (photograph, brighter))
+    first, second = (blend_codes(tokens_of(face), [person_of(p)], 1.0)[0].code_latent for p in (photograph, brighter))
     torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-4)
 
 
 def test_weights_share_out_what_is_taken():
     photograph = noise(0) + 0.5 * noise(1)
     twice = person_of(photograph.expand(2, -1, -1, -1), (1.0, 3.0))
-    moved, (taken,) = borrow(tokens_of(noise(0)), [twice], 1.0)
+    moved, (taken,) = blend_codes(tokens_of(noise(0)), [twice], 1.0)
     torch.testing.assert_close(taken[1], 3 * taken[0])
-    alone, (whole,) = borrow(tokens_of(noise(0)), [person_of(photograph)], 1.0)
+    alone, (whole,) = blend_codes(tokens_of(noise(0)), [person_of(photograph)], 1.0)
     torch.testing.assert_close(taken.sum(0), whole[0])
-    torch.testing.assert_close(moved.quality, alone.quality)
+    torch.testing.assert_close(moved.code_latent, alone.code_latent)
     assert whole.min() >= 0 and whole.max() <= 1
 
 
 def test_each_face_takes_from_its_own_person_and_nobody_from_none():
     tokens = tokens_of(noise(0, 3, 8, SIDE, SIDE))
     people = [person_of(noise(1)), None, person_of(noise(2, 2, 8, SIDE, SIDE))]
-    moved, taken = borrow(tokens, people, 1.0)
+    moved, taken = blend_codes(tokens, people, 1.0)
     assert [len(t) for t in taken] == [1, 0, 2] and taken[1].shape == (0, SIDE, SIDE)
-    assert torch.equal(moved.quality[1], tokens.quality[1])
+    assert torch.equal(moved.code_latent[1], tokens.code_latent[1])
     for n in (0, 2):
-        alone, (its,) = borrow(tokens_of(tokens.quality[n : n + 1]), [people[n]], 1.0)
-        assert torch.equal(moved.quality[n], alone.quality[0]) and torch.equal(taken[n], its)
-        assert not torch.equal(moved.quality[n], tokens.quality[n])
-    nobody, taken = borrow(tokens_of(tokens.quality[:0]), [], 1.0)
+        alone, (its,) = blend_codes(tokens_of(tokens.code_latent[n : n + 1]), [people[n]], 1.0)
+        assert torch.equal(moved.code_latent[n], alone.code_latent[0]) and torch.equal(taken[n], its)
+        assert not torch.equal(moved.code_latent[n], tokens.code_latent[n])
+    nobody, taken = blend_codes(tokens_of(tokens.code_latent[:0]), [], 1.0)
     assert nobody.quality.shape == (0, 8, SIDE, SIDE) and taken == []
     with pytest.raises(ValueError, match="shorter"):
-        borrow(tokens, people[:2], 1.0)
+        blend_codes(tokens, people[:2], 1.0)
 
 
-def test_codeformer_draws_what_was_borrowed(tiny_codeformer):
+def test_codeformer_draws_what_was_blended(tiny_codeformer):
     restorer = TokenRestorer(tiny_codeformer, "CodeFormer", "", "0" * 16)
     pixels = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(3))
     tokens = encode_tokens(crops_of(pixels[:1]), restorer)
     reference = person_of(restorer.encode(pixels[1:], Lookup())[1])
     calls = []
-    tokens = dataclasses.replace(tokens, quality=tokens.quality.requires_grad_())
-    moved, again = (borrow(tokens, [reference], 1.0, progress=lambda: calls.append(1))[0] for _ in range(2))
-    assert torch.equal(moved.quality, again.quality) and not moved.quality.requires_grad and len(calls) == 2
+    tokens = dataclasses.replace(tokens, code_latent=tokens.quality.requires_grad_())
+    moved, again = (blend_codes(tokens, [reference], 1.0, progress=lambda: calls.append(1))[0] for _ in range(2))
+    assert torch.equal(moved.code_latent, again.code_latent) and not moved.code_latent.requires_grad and len(calls) == 2
     assert moved.content is tokens.content and moved.logits is tokens.logits and moved.skips is tokens.skips
     blind, drawn = decode_tokens(tokens), decode_tokens(moved)
     assert drawn.shape == blind.shape and (drawn - blind).abs().max() > 1e-3

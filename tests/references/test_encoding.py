@@ -46,10 +46,12 @@ def test_what_a_person_holds(encode, scenes, restorer):
     assert (found.embedded_by, found.doubted) == (("c" * 16, "c" * 16), ())
     assert anna.faces.shape == (2, 3, 512, 512)
     content, quality, _, _, skips = restorer.encode(anna.faces, Lookup())
-    assert torch.equal(anna.content, content) and torch.equal(anna.quality, quality)
+    assert torch.equal(anna.content, content) and torch.equal(anna.code_latent, quality)
     assert set(anna.skips) == {32, 64, 128} and torch.equal(anna.skips[64], skips[64])
     red = torch.tensor([2.0, -1.0, -1.0]) / 6**0.5  # a red without its grey
-    assert (anna.embeddings @ red > 0.999).all() and torch.equal(anna.identity, anna.embeddings)
+    assert (anna.matching_embeddings @ red > 0.999).all() and torch.equal(
+        anna.identity_embeddings, anna.matching_embeddings
+    )
 
 
 def test_no_face_and_small_and_blurred_faces_are_refused(encode, scenes, caplog):
@@ -77,7 +79,9 @@ def test_among_several_faces_the_other_photographs_decide(encode, scenes):
     group = scenes.photo("bob", "anna", "cem", seed=3, scales=(1, 0.5, 0.9))
     found = encode({"group": group, "alone": scenes.photo("anna")})
     (anna,) = found.people
-    assert anna.sources == ("group", "alone") and float(anna.embeddings[0] @ anna.embeddings[1]) > 0.99
+    assert (
+        anna.sources == ("group", "alone") and float(anna.matching_embeddings[0] @ anna.matching_embeddings[1]) > 0.99
+    )
     without = reasons(encode({"group": scenes.photo("bob", "cem"), "alone": scenes.photo("anna")}))["group"]
     assert "none of its 2 faces" in without and "the likeliest: 0%" in without
 
@@ -85,7 +89,7 @@ def test_among_several_faces_the_other_photographs_decide(encode, scenes):
 def test_without_a_hint_only_a_face_that_stands_out_is_taken(encode, scenes):
     # 0.7 of the side is 0.49 of the area: just over twice as large; 0.75 is not
     taken = encode({"two": scenes.photo("anna", "bob", scales=(1, 0.7))})
-    assert torch.allclose(taken.people[0].embeddings[0], torch.tensor([2.0, -1.0, -1.0]) / 6**0.5, atol=0.01)
+    assert torch.allclose(taken.people[0].matching_embeddings[0], torch.tensor([2.0, -1.0, -1.0]) / 6**0.5, atol=0.01)
     left = encode({"five": scenes.photo("anna", "bob", "cem", "bob", "cem", scales=(1, 0.75, 0.5, 0.5, 0.5))})
     assert left.people == () and "5 faces" in reasons(left)["five"] and "crop it" in reasons(left)["five"]
 
@@ -196,8 +200,11 @@ def test_another_embedder_is_kept_beside_the_built_in_one_that_decides(restorer,
     found = encode_references(given, restorer, both(ColourEmbedder(), Swapped()), scenes.detect)
     assert (found.embedder, found.embedded_by) == ("insightface", ("5" * 16, "c" * 16))
     (person,) = found.people
-    assert person.sources == ("0", "1") and torch.equal(person.embeddings, torch.tensor([[0.6, 0.8]] * 2))
-    assert person.identity.shape == (2, 3) and (person.identity[0] @ person.identity[1]) > 0.99
+    assert person.sources == ("0", "1") and torch.equal(person.matching_embeddings, torch.tensor([[0.6, 0.8]] * 2))
+    assert (
+        person.identity_embeddings.shape == (2, 3)
+        and (person.identity_embeddings[0] @ person.identity_embeddings[1]) > 0.99
+    )
 
 
 def test_of_a_hundred_the_best_are_taken(encode, scenes):
@@ -220,7 +227,7 @@ def test_photographs_are_added_to_those_that_are_there(encode, scenes):
     assert torch.equal(both.people[1].content, at_once.people[0].content)
     # an old photograph helps to choose in a new one
     group = encode({"group": scenes.photo("bob", "anna")}, first).people[1]
-    assert group.sources == ("a", "b", "group") and (group.embeddings[2] @ group.embeddings[0]) > 0.99
+    assert group.sources == ("a", "b", "group") and (group.matching_embeddings[2] @ group.matching_embeddings[0]) > 0.99
 
 
 def test_references_of_other_makers_are_not_added_to(encode, scenes):
@@ -275,7 +282,7 @@ def test_saved_and_loaded_bit_for_bit(encode, scenes, tmp_path, eve):
     for old, new in zip(found.people, again.people, strict=True):
         assert (old.name, old.weights, old.sources) == (new.name, new.weights, new.sources)
         assert (old.given, old.qualities) == (new.given, new.qualities) and len(new.qualities) == len(new)
-        for name in ("faces", "content", "quality", "identity", "embeddings"):
+        for name in ("faces", "content", "code_latent", "identity_embeddings", "matching_embeddings"):
             assert torch.equal(getattr(old, name), getattr(new, name))
         assert old.skips.keys() == new.skips.keys()
         assert all(torch.equal(old.skips[side], new.skips[side]) for side in old.skips)
@@ -292,7 +299,7 @@ def test_files_of_before_are_told_apart(encode, scenes, tmp_path):
     about["format"] = "resemblance references 1"
     old = tmp_path / "old.safetensors"
     save_file(load_file(tmp_path / "new.safetensors"), old, {"references": json.dumps(about)})
-    with pytest.raises(ValueError, match=r"old.safetensors' holds 'resemblance references 1'; expected '.* 3'. Encode"):
+    with pytest.raises(ValueError, match=r"old.safetensors' holds 'resemblance references 1'; expected '.* 4'. Encode"):
         load_references(old)
 
 

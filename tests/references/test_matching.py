@@ -8,7 +8,7 @@ import torch
 from people import ColourEmbedder, both, calibrated
 from resemblance.core.faces.crop import aligned_crops, pick_crops
 from resemblance.core.records import FaceQuality, Person, References
-from resemblance.core.references.likeness import effective_count, likeness, mean_identity
+from resemblance.core.references.likeness import effective_count, likeness, mean_identity_embedding
 from resemblance.core.references.matching import (
     Match,
     labelled,
@@ -164,9 +164,9 @@ def test_nobody_and_no_faces():
 def test_a_face_carries_whom_it_shows_and_how_sure_that_is():
     face = aligned_crops(torch.zeros(1, 3, 512, 512)).faces[0]
     shown = labelled(face, Match("anna", 0.8, 0.5, "", True))
-    assert (shown.person, shown.sure, shown.by_hand) == ("anna", 0.8, True)
+    assert (shown.person, shown.match_chance, shown.by_hand) == ("anna", 0.8, True)
     shown = labelled(shown, Match(None, 0.3, 0.2, ""))
-    assert (shown.person, shown.sure, shown.by_hand) == ("", None, False)
+    assert (shown.person, shown.match_chance, shown.by_hand) == ("", None, False)
 
 
 def test_a_person_is_the_weighted_mean_of_the_photographs():
@@ -176,7 +176,9 @@ def test_a_person_is_the_weighted_mean_of_the_photographs():
     found = likeness(2 * faces, known(mixed))
     assert found.flatten().tolist() == pytest.approx([3 / math.sqrt(10), 1.0])
     assert likeness(faces, known()).shape == (2, 0)
-    assert mean_identity(mixed).tolist() == pytest.approx([-1 / math.sqrt(10), 3 / math.sqrt(10), 0], abs=1e-6)
+    assert mean_identity_embedding(mixed).tolist() == pytest.approx(
+        [-1 / math.sqrt(10), 3 / math.sqrt(10), 0], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(("weights", "count"), [((1.0, 1.0, 1.0), 3), ((2.0, 2.0), 2), ((3.0, 1.0), 1.6), ((0.2,), 1)])
@@ -312,7 +314,9 @@ def test_labels_hold_where_there_are_any():
     references = known(person("a", (1.0, 0.0, 0.0)))
     crops = aligned_crops(colours((0.9, 0.1, 0.1), (0.1, 0.1, 0.9)))
     first, second = crops.faces
-    given = replace(crops, faces=(replace(first, person=""), replace(second, person="a", sure=0.7, by_hand=True)))
+    given = replace(
+        crops, faces=(replace(first, person=""), replace(second, person="a", match_chance=0.7, by_hand=True))
+    )
     assert [m.person for m in labels_or_matches(crops, references, both(ColourEmbedder()))] == ["a", None]
     nobody, a = labels_or_matches(given, references, both(ColourEmbedder()))
     assert nobody == Match(None, None, None, "matched before")

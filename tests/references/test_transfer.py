@@ -99,14 +99,14 @@ def test_a_good_reference_is_good_for_any_face(restorer, scenes, references):
     assert transfer_texture(tokens, references, people=["anna"]).unused == ((),)
 
 
-def test_restorers_that_cannot_take_texture_borrow_it(tokens, references, monkeypatch):
-    borrowed = []
+def test_restorers_that_cannot_take_texture_blend_codes(tokens, references, monkeypatch):
+    blended = []
     monkeypatch.setattr(
-        transfer_module, "borrow", lambda *args: borrowed.append(args) or (args[0], [torch.ones(2, 32, 32)])
+        transfer_module, "blend_codes", lambda *args: blended.append(args) or (args[0], [torch.ones(2, 32, 32)])
     )
     tokens.restorer.transfers = False
     result = transfer_texture(tokens, references, 0.3, ["anna", None])
-    ((given, people, strength, amounts, _),) = borrowed
+    ((given, people, strength, amounts, _),) = blended
     assert given is tokens and strength == 0.3 and amounts == [1, 1]
     assert people[1] is None and people[0].sources == ("anna 1", "anna 2")
     assert (result.attribution[0] == 1).all() and tokens.restorer.given == []
@@ -145,7 +145,7 @@ def test_the_map_shows_each_photograph_in_its_colour(tokens, references):
 
 def test_less_is_taken_where_it_is_not_sure_of_the_person(tokens, references):
     first, second = tokens.crops.faces
-    faces = (replace(first, person="bob", sure=0.6), replace(second, person="bob", by_hand=True))
+    faces = (replace(first, person="bob", match_chance=0.6), replace(second, person="bob", by_hand=True))
     given = replace(tokens, crops=replace(tokens.crops, faces=faces))
     result = transfer_texture(given, references, 0.5)
     assert tokens.restorer.amounts == [pytest.approx(16 / 81), 1.0]  # 0.6 in parts of 0.9, to the fourth power
@@ -158,7 +158,10 @@ def test_less_is_taken_where_it_is_not_sure_of_the_person(tokens, references):
 def test_the_more_a_face_shows_of_itself_the_less_is_taken(tokens, references, sharpness, most):
     first, second = tokens.crops.faces
     quality = FaceQuality(sharpness, 100.0, 0.0, 1.0)
-    faces = (replace(first, person="anna", quality=quality), replace(second, person="bob", quality=quality, sure=0.6))
+    faces = (
+        replace(first, person="anna", quality=quality),
+        replace(second, person="bob", quality=quality, match_chance=0.6),
+    )
     given = replace(tokens, crops=replace(tokens.crops, faces=faces))
     transfer_texture(given, references, 0.5)
     assert tokens.restorer.amounts == pytest.approx([most, 16 / 81 * most])

@@ -123,7 +123,7 @@ def test_adain_by_hand():
 def test_the_steps_are_the_restorer(codeformer, crops):
     tokens = encode_tokens(crops, codeformer)
     assert len(tokens) == 2 and tokens.content_weight == 0.5 and tokens.quality_weight == 1
-    assert tokens.content.shape == tokens.quality.shape == (2, 32, 16, 16)
+    assert tokens.content.shape == tokens.code_latent.shape == (2, 32, 16, 16)
     assert tokens.logits.shape == (2, 256, 16) and tokens.confidence.shape == (2, 1, 16, 16)
     assert set(tokens.skips) == {32, 64} and tokens.skips[32].dtype == torch.bfloat16
     assert tokens.crops is crops and tokens.restorer is codeformer
@@ -155,17 +155,17 @@ def test_weights_out_of_range(codeformer, crops, weights, message):
 def test_adain_can_be_chosen(codeformer, crops):
     one = crops_of(crops.pixels[:1])
     default, on, off = (encode_tokens(one, codeformer, Lookup(adain=choice)) for choice in (None, True, False))
-    assert torch.equal(default.quality, on.quality) and not torch.equal(on.quality, off.quality)
-    codes = off.quality[0].flatten(1).mT
+    assert torch.equal(default.code_latent, on.code_latent) and not torch.equal(on.code_latent, off.code_latent)
+    codes = off.code_latent[0].flatten(1).mT
     assert all((codeformer.network.codebook() == code).all(1).any() for code in codes)  # plain words of the codebook
-    torch.testing.assert_close(on.quality.mean((2, 3)), on.content.mean((2, 3)))
+    torch.testing.assert_close(on.code_latent.mean((2, 3)), on.content.mean((2, 3)))
 
 
 @pytest.mark.parametrize("name", ["codeformer", "shipped"])
 def test_at_content_0_equal_codes_draw_equal_faces(request, crops, name):
     restorer = request.getfixturevalue(name)
     tokens = encode_tokens(crops, restorer, Lookup(adain=False))
-    same = dataclasses.replace(tokens, quality=tokens.quality[:1].expand_as(tokens.quality))
+    same = dataclasses.replace(tokens, code_latent=tokens.code_latent[:1].expand_as(tokens.code_latent))
     first, second = decode_tokens(restore_tokens(same, 0.0))
     assert torch.equal(first, second)
     first, second = decode_tokens(restore_tokens(same, 0.5))
@@ -174,7 +174,7 @@ def test_at_content_0_equal_codes_draw_equal_faces(request, crops, name):
 
 def test_at_quality_0_the_codes_change_nothing(shipped, crops):
     tokens = encode_tokens(crops, shipped)
-    other = dataclasses.replace(tokens, quality=tokens.quality.flip(1))
+    other = dataclasses.replace(tokens, code_latent=tokens.code_latent.flip(1))
     drawn = [decode_tokens(restore_tokens(t, 0.7, 0.0)) for t in (tokens, other)]
     assert torch.equal(*drawn)
     drawn = [decode_tokens(restore_tokens(t, 0.7, 0.5)) for t in (tokens, other)]
@@ -246,7 +246,7 @@ def test_invention_by_hand(codeformer):
     quality[0, :, 0, 1] = torch.tensor([1.0, 1.0])  # 45 degrees
     quality[0, :, 1, 0] = torch.tensor([0.0, 1.0])  # 90 degrees
     quality[0, :, 1, 1] = torch.tensor([-1.0, 0.0])  # the opposite, which is no more than not agreeing
-    tokens = dataclasses.replace(tokens, content=content, quality=quality, content_weight=0.5, quality_weight=0.8)
+    tokens = dataclasses.replace(tokens, content=content, code_latent=quality, content_weight=0.5, quality_weight=0.8)
 
     def corners(tokens):
         """Near the template's corners, at 128 and 639 px, each place's own value."""

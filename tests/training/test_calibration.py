@@ -67,7 +67,7 @@ def test_comparisons_never_hold_the_face_itself_and_strangers_are_others():
 
 def test_a_stranger_who_slipped_among_four_is_found():
     made, _ = some_trials(people=6, photographs=5, noise=0.1)
-    made = replace(made, quality={"clean": made.quality["severe"]})
+    made = replace(made, quality={"clean": made.code_latent["severe"]})
     told = Calibration((-20.0, 40.0, *(0.0,) * 8))  # cosines of the same are 0.97 and more, of strangers -0.6 to 0.6
     sentence = "of 240 right photographs 0 are refused, of 60 strangers among four right ones 60 found"
     assert slipped(made, embed, told) == sentence
@@ -110,9 +110,9 @@ def test_trials_are_kept_and_read_back(tmp_path: Path, monkeypatch):
     made = trials.read_trials(tmp_path, "lfw")
     monkeypatch.setattr(trials, "_make", None)
     again = trials.read_trials(tmp_path, "lfw")
-    assert len(again) == 2 and again.quality == made.quality
+    assert len(again) == 2 and again.code_latent == made.code_latent
     assert torch.equal(again.damaged["severe"], made.damaged["severe"])
-    assert made.quality["small"][0].size < 20 < made.quality["clean"][0].size
+    assert made.code_latent["small"][0].size < 20 < made.code_latent["clean"][0].size
     # The same photograph is damaged the same way, and differently from the other one.
     assert torch.equal(trials.cut_out(face, "severe", 3).pixels, trials.cut_out(face, "severe", 3).pixels)
     assert not torch.equal(trials.cut_out(face, "severe", 3).pixels, trials.cut_out(face, "severe", 4).pixels)

@@ -20,7 +20,7 @@ from ...files.images import read_photo
 from ...loading import Models
 from ...records import CodebookRestorer, Crops, FaceQuality, Person, References
 from ...references.encoding import encode_references
-from ...references.likeness import mean_identity
+from ...references.likeness import mean_identity_embedding
 from ...references.matching import ENOUGH, Match, labelled, match_faces
 from ...references.views import ReferencePhoto
 
@@ -213,8 +213,8 @@ def _chance(reference: Reference, members: Sequence[Reference], embedder: Embedd
     known = [member.seen for member in members if member.seen]
     if not known or reference.seen is None or reference.quality is None:
         return 0.0
-    mean = torch.stack([mean_identity(person) for person in known]).mean(0)
-    cosine = F.cosine_similarity(mean_identity(reference.seen), mean, dim=0)
+    mean = torch.stack([mean_identity_embedding(person) for person in known]).mean(0)
+    cosine = F.cosine_similarity(mean_identity_embedding(reference.seen), mean, dim=0)
     return chance(float(embedder.calibration.evidence(cosine[None, None], [reference.quality], [len(known)])))
 
 

@@ -283,7 +283,7 @@ class Session:
         batch = pixels[None]
         found = measure_faces(batch, self.studio.detect(batch))
         faces = [replace(face, index=n) for n, face in enumerate(found)]
-        needy = {face.index for face in faces if face.quality and blend_for(face.quality.damage) >= NEEDY}
+        needy = {face.index for face in faces if face.quality and blend_for(face.quality.severity) >= NEEDY}
         height, width = pixels.shape[1:]
         return Opened(
             path,

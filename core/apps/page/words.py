@@ -24,6 +24,9 @@ SERVED = (
 EMPTY = '<p class="hint">The restored face appears here as soon as a photograph with a face is chosen.</p>'
 CLEARLY = 0.05  # a likeness that moved by less is not called a change
 
+# From which damage a face is called what.
+LEVELS = ((0.8, "badly damaged"), (0.35, "damaged"), (SHARP, "slightly damaged"))
+
 
 def status(text: str, kind: str = "note") -> str:
     """A line that screen readers speak; `kind` is ``note``, ``good`` or ``bad``."""
@@ -55,10 +58,8 @@ def found(opened: Opened) -> tuple[str, str]:
 def label(opened: Opened, face: int) -> str:
     """What a face is called where it can be chosen."""
     quality = opened.faces[face].quality
-    lost = quality.damage if quality else 1.0
-    how = (
-        "badly damaged" if lost > 0.8 else "damaged" if lost > 0.35 else "slightly damaged" if lost > SHARP else "sharp"
-    )
+    severity = quality.severity if quality else 1.0
+    how = next((words for least, words in LEVELS if severity > least), "sharp")
     return f"Face {face + 1} – {how}"
 
 

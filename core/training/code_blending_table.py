@@ -6,7 +6,7 @@ lookalike, or the right and the next person's together. "codes of the truth" put
 reference could give more. The table has the damaged faces restored blind, and then what each reference changes, with
 the 90% bootstrap over people. Strengths are chosen on the odd half, reported on the even one.
 
-    python -m resemblance.core.training.borrow_table --work WORK --strengths 1
+    python -m resemblance.core.training.code_blending_table --work WORK --strengths 1
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..faces.crop import aligned_crops
 from ..records import CodebookRestorer, FaceTokens, Lookup, Person
-from ..references.code_blending import borrow
+from ..references.code_blending import blend_codes
 from ..restorers.table import load_restorer
 from ..restorers.tokens import decode_tokens, encode_tokens, restore_tokens
 from .data import to_tensor
@@ -66,13 +66,13 @@ def table(
     arcface = Recognizer("arcface", assets)
     with torch.inference_mode():
         embeddings = torch.cat([arcface(x) for x in truth.split(BATCH)])
-    content, quality, *_ = restorer.encode(truth, Lookup())
+    content, code_latent, *_ = restorer.encode(truth, Lookup())
     chosen = choose_references(names, embeddings)
 
     def person(rows: list[int]) -> Person:
         weights, sources = (1.0,) * len(rows), tuple(names[row] for row in rows)
         e = embeddings[rows]
-        return Person("", truth[rows], content[rows], quality[rows], {}, e, e, weights, sources)
+        return Person("", truth[rows], content[rows], code_latent[rows], {}, e, e, weights, sources)
 
     def judged(tokens: FaceTokens) -> Scores:
         found = judges(decode_tokens(restore_tokens(tokens, fidelity)), truth)
@@ -83,10 +83,10 @@ def table(
         bad = damage_all(faces, names, severity)
         tokens = encode_tokens(aligned_crops(to_tensor(bad)), restorer)
         blind = judged(tokens)
-        rows = {"codes of the truth": judged(replace(tokens, quality=quality))}
+        rows = {"codes of the truth": judged(replace(tokens, code_latent=code_latent))}
         for strength in strengths:
             for kind, references in chosen.items():
-                moved, _ = borrow(tokens, [person(r) for r in references], strength)
+                moved, _ = blend_codes(tokens, [person(r) for r in references], strength)
                 rows[f"{kind}, strength {strength:g}"] = judged(moved)
                 log.info("%s, %s, strength %g", severity, kind, strength)
         differences = {row: {m: v - blind[m] for m, v in scores.items()} for row, scores in rows.items()}
