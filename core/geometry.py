@@ -26,7 +26,12 @@ TEMPLATE = (
 
 
 def template(size: int = TEMPLATE_SIZE, margin: float = 0.0) -> Tensor:
-    """The five template points (5,2) in a crop of `size` px that shows `margin` of the template's side around it."""
+    """The five template points (5,2) in a crop of `size` px that shows `margin` of the template's side around it.
+
+    Example:
+        >>> template(256)[2].round().tolist()  # the tip of the nose
+        [128.0, 157.0]
+    """
     return transform(invert(to_template(size, margin)), torch.tensor(TEMPLATE, dtype=torch.float64))
 
 
@@ -44,6 +49,12 @@ def fit_similarity(source: Tensor, target: Tensor) -> Tensor:
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991;
     in the plane it has the closed form used here (points as complex numbers).
+
+    Example:
+        >>> landmarks = template() / 2 + torch.tensor([10.0, 20.0])  # a face half as large, elsewhere
+        >>> affine = fit_similarity(landmarks, template())
+        >>> round(float(scale_of(affine)), 3), affine[:, 2].round().tolist()
+        (2.0, [-20.0, -40.0])
     """
     source, target = source.double(), target.double()
     mean_s, mean_t = source.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
@@ -72,7 +83,12 @@ def compose(second: Tensor, first: Tensor) -> Tensor:
 
 
 def transform(affine: Tensor, points: Tensor) -> Tensor:
-    """Points (..., P, 2) sent through (..., 2, 3) affines, float64."""
+    """Points (..., P, 2) sent through (..., 2, 3) affines, float64.
+
+    Example:
+        >>> transform(scaling(2), torch.tensor([[0.0, 0.0], [9.0, 4.0]])).tolist()  # centres keep their half pixel
+        [[0.5, 0.5], [18.5, 8.5]]
+    """
     affine = affine.double()
     return points.double() @ affine[..., :2].mT + affine[..., 2].unsqueeze(-2)
 
@@ -113,6 +129,12 @@ def warp(image: Tensor, affine: Tensor, size: tuple[int, int], padding: str = "b
 
     Returns:
         (C, height, width), float32, on the picture's device. Bicubic sampling may leave the input's range a little.
+
+    Example:
+        >>> picture = torch.arange(12.0).reshape(1, 3, 4)
+        >>> moved = torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # one pixel to the left
+        >>> warp(picture, moved, (3, 2)).tolist()
+        [[[1.0, 2.0], [5.0, 6.0], [9.0, 10.0]]]
     """
     height, width = size
     affine = affine.double().cpu()

@@ -175,6 +175,20 @@ def restore_photos(
     Raises:
         ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, references that
             others encoded, a name that is not among them; or refinement by a restorer that has no prior.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from resemblance.core.faces.detect import detect_faces
+        >>> from resemblance.core.files.images import read_photo
+        >>> from resemblance.core.loading import load_models
+        >>> models = load_models(detector="builtin")
+        >>> photos = read_photo(Path("nodes/examples/woman_damaged.jpg")).pixels[None]
+        >>> result = restore_photos(photos, models, detect_faces(photos, models.detector))
+        >>> [report.restored.blend for report in result.faces]
+        [1.0]
+        >>> outside = (result.masks == 0).expand_as(photos)
+        >>> torch.equal(result.pixels[outside], photos[outside])
+        True
     """
     options = (options or RestoreOptions()).resolved(models.restorer)
     _check_readable(references, options.references, models)
@@ -207,7 +221,7 @@ def restore_photos(
         crops = pick_crops(crops, chosen)
     crops = replace(crops, faces=tuple(labels))
     restored, outcomes = _restore_all(crops, blends, models, options, references, progress)
-    # A list goes through without the copies that a tensor of several photographs costs.
+    # As a list: stacking several photographs into one tensor would copy them.
     pixels, masks = paste_faces(
         list(photos), crops, restored, blends, options.paste, in_place=in_place, progress=progress
     )
@@ -382,7 +396,7 @@ def _checked(restored: Tensor, faces: Tensor, name: str) -> Tensor:
 
 
 def _check_finite(pictures: Tensor) -> None:
-    # The sum is many times quicker, and finite unless a value is not (or is beyond all reason).
+    # The sum is much quicker to test: it is finite unless a value is not (or is very large).
     if not bool(pictures.sum().isfinite()) and not bool(torch.isfinite(pictures).all()):
         raise ValueError("The picture holds NaN or infinite values; expected numbers from 0 to 1. Check what made it.")
 

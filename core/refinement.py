@@ -74,7 +74,7 @@ class RefinementOptions:
 
     @property
     def needs_identity(self) -> bool:
-        """Whether the identity embedder is asked for more than telling people apart."""
+        """Whether the identity embedder is needed."""
         return bool(self.steps) and (self.identity_scale > 0 or self.candidates > 1)
 
     def resolved(self, restorer: Restorer) -> RefinementOptions:

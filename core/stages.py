@@ -30,7 +30,7 @@ class Keep(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """N faces that went all the way.
+    """What the stages made of N faces.
 
     Attributes:
         faces: (N,3,512,512) float32 in [0,1].
@@ -104,7 +104,7 @@ def draw_faces(
     mix = mix or Mix()
     refinement = refinement or RefinementOptions(0)
     given = given if given and any(given.people) else None
-    # Tokens that nobody keeps and nothing but the decoder reads need not be small.
+    # Tokens that nobody keeps, and only the decoder reads, hold features in full precision.
     whole = keep is None and given is None and not refinement.steps
     keep = keep or make_always
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -100,6 +101,16 @@ def _boxes(boxes: Any, photos: int) -> tuple[list[list[Box]], list[list[float]]]
     return given, scores
 
 
+def box_of(corners: Iterable[Any], shift: float = 0.0) -> Box:
+    """Four numbers x0, y0, x1, y1 of another node, each moved by `shift`.
+
+    Raises:
+        TypeError, ValueError: others, or not four.
+    """
+    x0, y0, x1, y1 = (float(corner) + shift for corner in corners)
+    return x0, y0, x1, y1
+
+
 def _meshes(landmarks: Any, photos: Tensor) -> list[list[tuple[Box, Tensor, float]]]:
     try:
         size = tuple(int(n) for n in landmarks["image_size"])
@@ -107,7 +118,7 @@ def _meshes(landmarks: Any, photos: Tensor) -> list[list[tuple[Box, Tensor, floa
         meshes = [
             [
                 (
-                    tuple(float(v) for v in face["bbox_xyxy"]),
+                    box_of(face["bbox_xyxy"]),
                     torch.as_tensor(face["landmarks_xy"]).cpu(),
                     float(face.get("score", 1.0)),
                 )

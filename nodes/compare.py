@@ -70,7 +70,9 @@ class CompareIdentity(io.ComfyNode):
         compared: list[Compared] = []
         for number in range(len(before)):
             first, second, *true = (batch[number, None] for batch in photos)
-            found = compare_identity(first, second, detect_all, embedder, true[0] if true else references)
+            against = true[0] if true else references
+            assert against is not None, "there is one of them"
+            found = compare_identity(first, second, detect_all, embedder, against)
             compared += [replace(c, face=replace(c.face, image=number)) for c in found]
             bar.finish()
         scores = {"embedder": embedder.name, "faces": [_record(c) for c in compared]}

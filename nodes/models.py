@@ -10,6 +10,7 @@ import functools
 import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import comfy.model_patcher
 import folder_paths
@@ -82,8 +83,8 @@ def get_restorer(name: str = BUILT_IN) -> Restorer:
         OSError, ValueError, ImportError: as :func:`..core.restorers.table.load_restorer`.
     """
     if name == BUILT_IN:
-        path = restorers.BUILTIN
-        return _load_restorer(*_state(path)) if path.is_file() else load_restorer()
+        built_in = restorers.BUILTIN
+        return _load_restorer(*_state(built_in)) if built_in.is_file() else load_restorer()
     merge_folders()
     path = _find(name)
     if path is None:
@@ -188,7 +189,7 @@ def _load_restorer(path: str, changed: int, size: int) -> Restorer:
             restorer = load_restorer(Path(path), device if path.lower().endswith(".onnx") else "cpu", torch.float32)
             tokens = restorer.with_tokens
             if tokens is not None and tokens.network is not None and model_management.should_use_bf16(device):
-                tokens.network.to(torch.bfloat16, memory_format=torch.channels_last)
+                tokens.network.to(torch.bfloat16).to(memory_format=torch.channels_last)
     patcher = _patcher(restorer.network) if restorer.network is not None else None
     restorer.host = Host(patcher)  # type: ignore[attr-defined]
     return restorer
@@ -222,7 +223,7 @@ def _patcher(network: nn.Module) -> comfy.model_patcher.ModelPatcher:
 
 
 def _bring(patcher: comfy.model_patcher.ModelPatcher, memory: int) -> None:
-    options: dict[str, object] = {"memory_required": memory}
+    options: dict[str, Any] = {"memory_required": memory}
     if "force_full_load" in inspect.signature(model_management.load_models_gpu).parameters:
         options["force_full_load"] = True
     with torch.inference_mode(False):  # what is moved inside it could never take part in gradients

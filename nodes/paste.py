@@ -101,6 +101,7 @@ class PasteFaces(io.ComfyNode):
             None if background is None else photos_of(background, "background"),
             progress=check_interrupt,
         )
+        assert isinstance(pictures, Tensor) and isinstance(masks, Tensor), "a batch comes back as a batch"
         return io.NodeOutput(image_of(pictures, image if background is None else background), mask_of(masks))
 
 

@@ -75,7 +75,7 @@ class RefineLatent(io.ComfyNode):
                     display_name="identity_mask", tooltip="White where the person may steer: it was learned."
                 ),
                 io.Mask.Output(
-                    display_name="invention_map",
+                    display_name="spread_map",
                     tooltip="Where several candidates differ, and so are invented; black with one candidate.",
                 ),
                 io.String.Output(display_name="report", tooltip="What was done with each face, and why not, as JSON."),
@@ -108,7 +108,7 @@ class RefineLatent(io.ComfyNode):
         report = [record | refined_record(face) for record, face in zip(records, outcome, strict=True)]
         spread = torch.zeros_like(result.mask) if result.spread is None else result.spread / WHITE
         maps = [each.clamp(0, 1) if len(tokens) else torch.zeros(1, *each.shape[1:]) for each in (result.mask, spread)]
-        # Whom they show is for each node to find.
+        # Each node matches the faces by itself, so labels are not passed on.
         refined = result.tokens if named is tokens else replace(result.tokens, crops=tokens.crops)
         return io.NodeOutput(refined, *map(mask_of, maps), json.dumps(report, indent=1))
 

@@ -102,7 +102,7 @@ class RestoreCrops(io.ComfyNode):
             crops = with_pixels(crops, crop_pictures(image, crops, "image"))
         used = ReferenceOptions(reference_strength, diagnostics=True)
         options = RestoreOptions(
-            or_none(fidelity), strength, references=used, refinement=RefinementOptions(or_none(refine))
+            or_none(fidelity), strength, references=used, refinement=RefinementOptions(None if refine < 0 else refine)
         ).resolved(restorer)
         chosen = _models(restorer, references)
         with working(restorer, len(crops), _kind(references, options)) as progress:
@@ -187,12 +187,12 @@ class RestoreFaces(io.ComfyNode):
         photos_of(image)  # refuses an empty batch before anything is loaded
         restorer = restorer or models.get_restorer()
         used = ReferenceOptions(reference_strength, manual=parse_manual(manual), diagnostics=True)
-        refinement = RefinementOptions(or_none(refine))
+        refinement = RefinementOptions(None if refine < 0 else refine)
         options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement)
         options = options.resolved(restorer)
         if reference_image is not None:
-            pictures = list(photos_of(reference_image, "reference_image"))
-            references = encode(pictures, restorer, PERSON, onto=references)
+            good = list(photos_of(reference_image, "reference_image"))
+            references = encode(good, restorer, PERSON, onto=references)
         chosen = _models(restorer, references)
         kind = _kind(references, options)
         count, height, width, _ = image.shape

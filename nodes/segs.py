@@ -12,6 +12,7 @@ from ..core.faces.boxes import crop_regions, faces_in_boxes
 from ..core.faces.select import measure_faces
 from ..core.records import Crops, PhotoFaces
 from . import models
+from .boxes import box_of
 from .progress import check_interrupt
 from .sockets import CropsSocket, FacesSocket, SegsSocket, photos_of, schema
 
@@ -52,7 +53,7 @@ class SegsToFaces(io.ComfyNode):
         _check_single(len(photos))
         try:
             (height, width), regions = segs[0][:2], list(segs[1])
-            boxes = [tuple(float(v) - 0.5 for v in seg.bbox) for seg in regions]
+            boxes = [box_of(seg.bbox, -0.5) for seg in regions]
             scores = [float(seg.confidence) for seg in regions]
         except (TypeError, ValueError, IndexError, AttributeError) as error:
             raise ValueError(f"The SEGS could not be read ({error}); connect an output of the Impact Pack.") from error

@@ -6,6 +6,8 @@ float32. Nothing that was given is ever changed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy import model_management
 from comfy_api.latest import io
@@ -30,7 +32,7 @@ AUTO = -1.0  # below 0 a weight is left to the restorer, or to the damage: 0.3.7
 BLANK = 64  # LoadImage gives a mask of zeros of this side for a picture without alpha
 
 
-def schema(name: str, aliases: tuple[str, ...] = (), **settings: object) -> io.Schema:
+def schema(name: str, aliases: tuple[str, ...] = (), **settings: Any) -> io.Schema:
     """A schema in our category; `aliases` are what users may search for, where ComfyUI knows of them (since 0.11)."""
     if "search_aliases" in io.Schema.__dataclass_fields__:
         settings["search_aliases"] = list(aliases)

@@ -58,7 +58,7 @@ class TransferTexture(io.ComfyNode):
             shares = {source: round(share, 3) for source, share in taken[n]}
             unused = refused_records(result.unused[n])
             report.append({**matched_record(face, match), "taken": shares, "unused_references": unused})
-        given = replace(result.tokens, crops=tokens.crops)  # whom they show is for each node to find
+        given = replace(result.tokens, crops=tokens.crops)  # each node matches the faces by itself
         return io.NodeOutput(given, tiles_of(attribution_map(result)), json.dumps(report, indent=1))
 
 

@@ -6,6 +6,14 @@ import host_server
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who uses a server or a browser starts one."""
+    for item in items:
+        if {"server", "address"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("host")
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     root = os.environ.get("RESEMBLANCE_ASSETS")
@@ -77,3 +85,25 @@ def _save_whole_face_onnx(path: Path) -> None:
     nodes = [helper.make_node("Identity", ["input"], ["output"])]
     graph = helper.make_graph(nodes, "net", face[:1], face[1:], [ballast])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory) -> Path:
+    """A folder for each person."""
+    folder = tmp_path_factory.mktemp("family")
+    for person, names in {"man": ("truth",), "woman": ("reference_1", "truth")}.items():
+        (folder / person).mkdir()
+        for name in names:
+            example = host_server.ROOT / "nodes" / "examples" / f"{person}_{name}.jpg"
+            (folder / person / f"{name}.jpg").write_bytes(example.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detect():
+    """The built-in detector."""
+    from functools import partial
+
+    from resemblance.core.faces.detect import detect_faces, load_detector
+
+    return partial(detect_faces, backend=load_detector("builtin"))

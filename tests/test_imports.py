@@ -213,3 +213,17 @@ def test_no_module_imports_itself_by_way_of_others():
     for module in modules:
         visit(module, ())
     assert len(done) == len(modules) > 60
+
+
+def test_every_file_has_a_test_of_its_name():
+    def test_of(path: Path) -> Path:
+        parts = path.relative_to(ROOT).parts
+        return ROOT.joinpath("tests", *parts[parts[0] == "core" : -1], f"test_{path.name}")
+
+    files = [path for path in SOURCES if path.name != "__init__.py"]
+    assert test_of(ROOT / "core/faces/crop.py") == ROOT / "tests/faces/test_crop.py"
+    assert [str(path.relative_to(ROOT)) for path in files if not test_of(path).is_file()] == []
+    # What is about several files, or about none: the names of all others lead to their file.
+    whole = {"test_imports.py", "test_shipped.py", "nodes/test_frontend.py", "nodes/test_host.py", "test_errors.py"}
+    there = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert there - {str(test_of(path).relative_to(ROOT / "tests")) for path in files} == whole

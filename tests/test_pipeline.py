@@ -309,32 +309,6 @@ def test_a_sharp_face_is_left_alone_but_takes_its_person(giving, references, sce
     assert poor.guided == (poor.match.person == "anna") and not sharp.guided
 
 
-def test_diagnostics(giving, references, scenes):
-    photo = scenes.photo("anna", seed=5, blur=16)[None]
-    options = RestoreOptions(blend=0.5, references=ReferenceOptions(diagnostics=True))
-    result = restore_photos(photo, knowing(giving), scenes.detect, options, references)
-    (report,) = result.faces
-    proof = report.restored.diagnostics
-    crops = crop_faces(photo, scenes.detect(photo))
-    target = references.people[0].matching_embeddings[0]
-
-    def alike(faces):
-        return float(ColourEmbedder().embed(0.5 * crops.pixels + 0.5 * faces)[0] @ target)
-
-    with_references, _ = restore_crops(crops, knowing(giving), None, references)
-    assert proof.before == pytest.approx(alike(crops.pixels), abs=1e-5)
-    assert proof.blind == pytest.approx(alike(giving.restore(crops.pixels)), abs=1e-3)  # features kept in bfloat16
-    assert proof.after == pytest.approx(alike(with_references), abs=1e-5) and proof.after != proof.blind
-    ((source, share),) = proof.taken
-    assert source == "anna.jpg" and share == pytest.approx(0.5)  # what the restorer says, everywhere
-    assert proof.attribution.shape == (3, 512, 512) and proof.invention.shape == (1, 512, 512)
-    assert proof.invention.min() <= proof.invented <= proof.invention.max()
-    record = json.loads(json.dumps(restored_record(report)))
-    assert record["person"] == "anna" and record["with_references"] is True
-    assert record["identity_to_references"]["restored_with"] == round(proof.after, 3)
-    assert record["taken"] == {"anna.jpg": 0.5} and record["match"]["score"] > 0.9
-
-
 def test_many_faces_go_through_in_chunks(giving, references, scenes):
     photo = scenes.photo("anna", seed=5, blur=16)
     photos = torch.stack([photo] * 11)
@@ -381,18 +355,6 @@ def test_references_of_another_restorer(giving, references, scenes):
     other = replace(references, restorer="1234")
     with pytest.raises(ValueError, match="encoded by the restorer 1234"):
         restore_photos(photo, knowing(giving), scenes.detect, references=other)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"strength": 2.0}, "strength of the references was 2"),
-        ({"match_threshold": 1.0}, "threshold of matching was 1; expected a chance"),
-    ],
-)
-def test_reference_options_out_of_range(settings, words):
-    with pytest.raises(ValueError, match=words):
-        ReferenceOptions(**settings)
 
 
 def test_what_does_not_fit_the_references_is_told_before_any_face_is_looked_for(giving, references):

@@ -11,14 +11,23 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-# Loaded when called: --help stays quick.
-COMMANDS = {
-    "restore": ".restore",
-    "references": ".references",
-    "faces": ".faces",
-    "inspect": ".weights",
-    "evaluate": ".evaluate",
-    "app": ".page",
+from .arguments import (
+    AppArguments,
+    EvaluateArguments,
+    FacesArguments,
+    InspectArguments,
+    ReferencesArguments,
+    RestoreArguments,
+)
+
+# Rooms are loaded when called: --help stays quick.
+COMMANDS: dict[str, tuple[str, type]] = {
+    "restore": (".restore", RestoreArguments),
+    "references": (".references", ReferencesArguments),
+    "faces": (".faces", FacesArguments),
+    "inspect": (".weights", InspectArguments),
+    "evaluate": (".evaluate", EvaluateArguments),
+    "app": (".page", AppArguments),
 }
 USAGE = 2
 EVALUATED = ("none", "one", "three", "five", "wrong", "lookalike", "decided", "decided-wrong")  # rows of the table
@@ -42,12 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from .console import INTERRUPTED, say, spoken_log
     from .files import UsageError
 
-    room = import_module(COMMANDS[args.command], __package__)
+    place, kind = COMMANDS[args.command]
+    room = import_module(place, __package__)
     with spoken_log() as stdout, _terminate_like_interrupt():
         try:
-            if args.device == "auto":
-                args.device = _best_device()
-            return room.run(args, stdout)
+            given = {name: value for name, value in vars(args).items() if name != "command"}
+            if given["device"] == "auto":
+                given["device"] = _best_device()
+            return room.run(kind(**given), stdout)
         except UsageError as error:
             say(f"resemblance {args.command}: {error}")
             return USAGE

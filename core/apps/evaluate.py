@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from ..loading import Models
 from ..pipeline import RestoreOptions
 from ..refinement import RefinementOptions
 from ..restorers.table import builtin_restorer, load_restorer
+from .arguments import EvaluateArguments
 from .console import FAILURES, one_line, say, write_json
 from .files import SUFFIXES, UsageError
 
@@ -27,7 +27,7 @@ NEEDS = (
 )
 
 
-def run(args: argparse.Namespace, stdout: TextIO) -> int:
+def run(args: EvaluateArguments, stdout: TextIO) -> int:
     """Damage, restore and judge the faces of a folder; the table goes to stdout as Markdown.
 
     Returns:

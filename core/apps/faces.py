@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -11,12 +10,13 @@ from ..faces.detect import Detect
 from ..faces.preview import draw_faces
 from ..files.images import Photo, read_photo, write_photo
 from ..reports import face_record
+from .arguments import FacesArguments
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
 from .files import Job, UsageError, find, resolve_outputs
 from .finding import detector_from
 
 
-def run(args: argparse.Namespace, stdout: TextIO) -> int:
+def run(args: FacesArguments, stdout: TextIO) -> int:
     """Find faces: previews go into the folder (or file) ``args.out``, and all that was found as JSON to stdout.
 
     Returns:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 
 from ..faces.detect import Detect, detect_faces, load_detector
+from .arguments import DetectionArguments
 
 
-def detector_from(args: argparse.Namespace) -> Detect:
+def detector_from(args: DetectionArguments) -> Detect:
     """Photographs → faces, as the options say.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from ..references.saving import load_references, save_references
 from ..references.views import ReferencePhoto
 from ..reports import references_record
 from ..restorers.table import load_restorer
+from .arguments import ReferencesArguments, RestoreArguments
 from .console import FAILURES, count, one_line, say, write_json
 from .files import SUFFIXES, Job, UsageError, find
 
@@ -25,7 +25,7 @@ SAVED = ".safetensors"
 UNNAMED = "reference"  # the person on photographs that lie in no folder of their own
 
 
-def run(args: argparse.Namespace, stdout: TextIO) -> int:
+def run(args: ReferencesArguments, stdout: TextIO) -> int:
     """Encode photographs of people and save them; who they are, and what was refused, goes to stdout as JSON.
 
     Returns:
@@ -49,7 +49,9 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     return 1 if references.refused else 0
 
 
-def references_from(paths: Sequence[str], restorer: Restorer, args: argparse.Namespace) -> tuple[References, Embedders]:
+def references_from(
+    paths: Sequence[str], restorer: Restorer, args: RestoreArguments | ReferencesArguments
+) -> tuple[References, Embedders]:
     """Encode the photographs at some paths, beside the references that are saved in files there.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from ..references.options import ReferenceOptions
 from ..refinement import RefinementOptions
 from ..reports import options_record, references_record, restored_record, restorer_record
 from ..restorers.table import load_restorer
+from .arguments import RestoreArguments
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
 from .files import Job, UsageError, find, forbid_overwriting, resolve_outputs
 from .finding import detector_from
@@ -39,7 +39,7 @@ Entry = dict[str, Any]
 Treat = Callable[[Photo], tuple[Photo, tuple[FaceReport, ...], bool]]
 
 
-def run(args: argparse.Namespace, stdout: TextIO) -> int:
+def run(args: RestoreArguments, stdout: TextIO) -> int:
     """Restore pictures one after the other, so that memory does not grow with their number.
 
     Returns:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     if args.aligned and args.scale != 1:
         raise UsageError("--scale does nothing for aligned crops, whose results are 512 px; leave one of them out.")
     if args.maps:
-        _check_maps(args, jobs)
+        _check_maps(args.maps, jobs)
     try:
         options = _options(args)
         models = Models(load_restorer(args.weights, args.device))
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
                 "counts": counts,
                 "pictures": entries,
             }
-            write_json(report, stdout if args.report == "-" else args.report)
+            write_json(report, args.report if isinstance(args.report, Path) else stdout)
         if counts["skipped"]:
             say(f"{count(counts['skipped'], 'picture')} skipped: the output is there already; --overwrite replaces it.")
         if len(jobs) > 1:
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     return code
 
 
-def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
+def _do(job: Job, treat: Treat, args: RestoreArguments) -> Entry:
     """One picture from file to file; what goes wrong is said and kept in its entry."""
     if job.target.exists() and not args.overwrite:
         return _entry(job, "skipped", "the output is there already")
@@ -117,7 +117,7 @@ def _do(job: Job, treat: Treat, args: argparse.Namespace) -> Entry:
         else:
             write_photo(job.target, result, args.quality)
         if args.maps:
-            _write_maps(job, faces, args)
+            _write_maps(args.maps, job, faces, args.out)
     except FAILURES as error:
         text = one_line(error, job.source)
         say(f"Failed: {text}")
@@ -147,15 +147,15 @@ def _guided(faces: tuple[FaceReport, ...]) -> str:
     return "none with references" + (f" ({'; '.join(why)})" if why else "")
 
 
-def _options(args: argparse.Namespace) -> RestoreOptions:
+def _options(args: RestoreArguments) -> RestoreOptions:
     """What the options of the command say.
 
     Raises:
         UsageError: an option that does nothing without another one.
         ValueError: a number out of range.
     """
-    given = {"identity_scale": args.identity, "seed": args.seed, "candidates": args.candidates}
-    refinement = RefinementOptions(args.refine, **{name: value for name, value in given.items() if value is not None})
+    candidates = 1 if args.candidates is None else args.candidates
+    refinement = RefinementOptions(args.refine, args.identity or 0.0, args.seed or 0, candidates)
     if not args.reference:
         for name in ("match", "match_threshold", "maps"):
             if getattr(args, name) is not None:
@@ -167,13 +167,13 @@ def _options(args: argparse.Namespace) -> RestoreOptions:
     return RestoreOptions(args.fidelity, args.strength, args.min_sharpness, references, refinement, paste)
 
 
-def _check_refinement(args: argparse.Namespace, refinement: RefinementOptions) -> None:
+def _check_refinement(args: RestoreArguments, refinement: RefinementOptions) -> None:
     given = [name for name in ("identity", "seed", "candidates") if getattr(args, name) is not None]
     if given and not refinement.steps:
         raise UsageError(f"--{given[0]} needs --refine; give steps from 1 up, or leave it out.")
 
 
-def _with_references(args: argparse.Namespace, models: Models) -> tuple[Models, References | None]:
+def _with_references(args: RestoreArguments, models: Models) -> tuple[Models, References | None]:
     """The references that were given, and the models with what they were embedded by."""
     if not args.reference:
         return models, None
@@ -185,7 +185,7 @@ def _with_references(args: argparse.Namespace, models: Models) -> tuple[Models, 
 
 
 def _references_record(
-    args: argparse.Namespace, restorer: Restorer, references: References | None, options: RestoreOptions
+    args: RestoreArguments, restorer: Restorer, references: References | None, options: RestoreOptions
 ) -> dict[str, object] | None:
     if references is None:
         return {"unused": _unreadable(restorer)} if args.reference else None
@@ -198,22 +198,22 @@ def _unreadable(restorer: Restorer) -> str:
     return f"{restorer.name} restores whole faces and cannot read references"
 
 
-def _check_maps(args: argparse.Namespace, jobs: list[Job]) -> None:
-    if any(args.maps.resolve() in job.source.resolve().parents for job in jobs):
-        raise UsageError(f"--maps {args.maps}: pictures are read from there; give another folder.")
-    if args.maps.exists() and not args.maps.is_dir():
-        raise UsageError(f"--maps {args.maps} is a file; expected a folder.")
+def _check_maps(maps: Path, jobs: list[Job]) -> None:
+    if any(maps.resolve() in job.source.resolve().parents for job in jobs):
+        raise UsageError(f"--maps {maps}: pictures are read from there; give another folder.")
+    if maps.exists() and not maps.is_dir():
+        raise UsageError(f"--maps {maps} is a file; expected a folder.")
 
 
-def _write_maps(job: Job, faces: tuple[FaceReport, ...], args: argparse.Namespace) -> None:
+def _write_maps(maps: Path, job: Job, faces: tuple[FaceReport, ...], out: Path) -> None:
     """Two pictures for each face that was restored with references, named after the result and the face's number."""
-    place = job.target.name if job.target == args.out else job.target.relative_to(args.out)
+    place = job.target.name if job.target == out else job.target.relative_to(out)
     for report in faces:
         found = report.restored and report.restored.diagnostics
         if found:
             stem = f"{place}.face{report.face.index}"
-            write_photo(args.maps / f"{stem}.attribution.png", Photo(found.attribution))
-            write_photo(args.maps / f"{stem}.invention.png", Photo(found.invention.expand(3, -1, -1)))
+            write_photo(maps / f"{stem}.attribution.png", Photo(found.attribution))
+            write_photo(maps / f"{stem}.invention.png", Photo(found.invention.expand(3, -1, -1)))
 
 
 def _whole(models: Models, options: RestoreOptions, references: References | None, detect: Detect) -> Treat:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
+from pathlib import Path
 from typing import Any, TextIO
 
 from ..restorers.table import describe
+from .arguments import InspectArguments
 from .console import FAILURES, one_line, say, write_json
 
 
-def run(args: argparse.Namespace, stdout: TextIO) -> int:
+def run(args: InspectArguments, stdout: TextIO) -> int:
     """Say what each file is, read from its header alone, as JSON on stdout.
 
     Returns:
@@ -17,7 +18,8 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     """
     found: list[dict[str, Any]] = []
     code = 0
-    for path in args.weights or [None]:
+    paths: list[Path | None] = [*args.weights] or [None]
+    for path in paths:
         try:
             description = describe(path)
         except FAILURES as error:

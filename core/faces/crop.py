@@ -127,7 +127,7 @@ def into_crops(crops: Crops, restored: Tensor) -> Tensor:
     """
     expected = (len(crops), 3, TEMPLATE_SIZE, TEMPLATE_SIZE)
     if tuple(restored.shape) != expected:
-        raise ValueError(f"Got restored faces {tuple(restored.shape)} for crops that need {expected}.")
+        raise ValueError(f"Got restored faces {tuple(restored.shape)} for {len(crops)} crops; expected {expected}.")
     if _is_template(crops):
         return restored
     affine = geometry.invert(geometry.to_template(crops.size, crops.margin))

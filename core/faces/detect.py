@@ -159,6 +159,16 @@ def detect_faces(
 
     Raises:
         ValueError: a photograph is not (3,H,W) or holds values that are no numbers; an argument is out of range.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from resemblance.core.files.images import read_photo
+        >>> photo = read_photo(Path("nodes/examples/two_people_damaged.jpg")).pixels
+        >>> faces = detect_faces([photo], load_detector("builtin"))
+        >>> [(face.image, face.index) for face in faces]
+        [(0, 0), (0, 1)]
+        >>> faces[0].box[0] < faces[1].box[0]  # numbered from left to right
+        True
     """
     if order not in ORDERS:
         raise ValueError(f"The order was '{order}'; expected one of {', '.join(ORDERS)}.")
@@ -168,7 +178,7 @@ def detect_faces(
     check_photos(photos)
     faces = []
     for image, photo in enumerate(photos):
-        # A sum takes one value that is no number from anywhere, and no memory.
+        # The sum is not finite where any value is not, and needs no memory.
         if not bool(photo.sum(dtype=torch.float32).isfinite()):
             raise ValueError(
                 f"Photograph {image} holds values that are not finite numbers; expected RGB from 0 to 1. "
@@ -216,7 +226,7 @@ def _load(name: str, models_dir: Folders, device: torch.device | str) -> Detecto
             )
         try:
             backend: Backend = kind(files, device)
-        # A torchvision that does not fit torch shows as either.
+        # Either error comes where torchvision does not fit torch.
         except (ImportError, RuntimeError) as error:
             raise ValueError(
                 f"The package {name} does not load: {error}. Mend its installation, or choose 'builtin'."

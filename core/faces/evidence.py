@@ -31,7 +31,7 @@ TERMS = 10
 # with 0.98 and 8 it is .292 and -.061. So the stricter pays where more than three in ten references are somebody
 # else's.
 SURE, DOUBT = 0.9, 4
-# Not more than this is ever said by one look, for or against, whatever the regression says: e^7 is 1 in 1,100.
+# One comparison never counts for more than this, for or against: e^7 is odds of 1,100 to 1.
 CERTAIN = 7.0
 
 

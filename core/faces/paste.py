@@ -199,7 +199,8 @@ def _check(
         given_sizes = tuple((mask.shape[-2], mask.shape[-1]) for mask in photo_masks)
         if given_sizes != sizes:
             raise ValueError(
-                f"Got photo masks of {_short(given_sizes)} for photographs of {_short(sizes)} (height, width)."
+                f"Got photo masks of {_short(given_sizes)} for photographs of {_short(sizes)} (height, width); give "
+                "one of the same size for each."
             )
     if background is not None:
         check_photos(background)
@@ -286,7 +287,7 @@ def _soften(patch: _Patch, canvas: Tensor, enlarged: float, amount: float) -> No
     if amount == 0 or own >= SOFT_LIMIT:
         return
     h, w = patch.size
-    # The middle of a large face is enough to go by.
+    # The middle of a large face is enough to measure its blur.
     rows, columns = (slice(max(0, (n - MEASURED) // 2), (n + MEASURED) // 2) for n in (h, w))
     target = min(SOFT_LIMIT, _blur(luma(patch.window(canvas)[:, rows, columns].float()), patch.alpha[0, rows, columns]))
     if target > own:

@@ -174,8 +174,10 @@ def about(path: Path) -> dict[str, str]:
 
     Raises:
         OSError: the file is missing or cannot be read.
+        ValueError: it is something else, or damaged.
     """
-    with safe_open(path, "pt") as file:
+    inspect(path)
+    with _damage(path, "header"), safe_open(path, "pt") as file:
         return file.metadata() or {}
 
 

@@ -241,7 +241,7 @@ def _to_array(photo: Photo, depth: int) -> np.ndarray:
     """Photo → uint8 or uint16 (H,W,C), rounded to nearest, channel by channel to spare memory."""
     channels = list(photo.pixels)
     if photo.grey:
-        channels = [sum(weight * channel for weight, channel in zip(LUMA, channels, strict=True))]  # type: ignore[list-item]
+        channels = [sum(weight * channel for weight, channel in zip(LUMA, channels, strict=True))]
     if photo.alpha is not None:
         channels.append(photo.alpha[0])
     array = np.empty((*photo.pixels.shape[1:], len(channels)), np.uint16 if depth == 16 else np.uint8)

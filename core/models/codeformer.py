@@ -263,7 +263,7 @@ class TransformerLayer(nn.Module):
 
 
 class ControllableFeatureTransformation(nn.Module):
-    """Controllable feature transformation: encoder features scale and shift the decoder's (paper, eq. 6)."""
+    """Controllable feature transformation (paper, section 3.3): encoder features scale and shift the decoder's."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -26,8 +26,7 @@ from torch.nn import functional as F
 from ..records import ReferenceFeatures
 from .restorer import TransformerLayer
 
-# Ours: with 0.1, as PMRF has it, a few even steps end where a single one does, for what is unsure is decided before
-# the second.
+# Ours. With PMRF's 0.1, several steps end where a single step ends: nothing is left to decide after the first.
 NOISE = 0.3
 FREQUENCIES = 32  # of the time
 
@@ -121,7 +120,7 @@ class Prior(nn.Module):
         if given is None:
             given = content.new_zeros(len(content), content.shape[1] + 1, *content.shape[-2:])
         taken = given[:, -1:]
-        # The gate times the normalised latent, from the gate times the latent: 0 where nothing is taken.
+        # The normalised latent times the gate, written so that it is 0 where the gate is 0.
         aligned = (given[:, :-1] - taken * self.mean) / self.spread
         condition = torch.cat([self.normalise(content), self.normalise(code_latent), aligned, taken], 1)
         return self.normalise(content + gate * (code_latent - content)).float(), condition
@@ -138,5 +137,5 @@ class Prior(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens)
         places = rearrange(self.proj_out(self.norm(tokens)), "n (y x) (a b c) -> n c (y a) (x b)", y=rows, a=2, b=2)
-        # What the patch cannot say of each of its four places, what is seen there does.
+        # A patch covers four places; what is read at each of them tells them apart.
         return self.out(F.gelu(places + self.mix(seen)))

@@ -129,7 +129,7 @@ class Encoder(nn.Module):
         x = self.stem(rearrange(x, "n c (y a) (x b) -> n (c a b) y x", a=4, b=4))
         for level, down in ((self.level0, self.down0), (self.level1, self.down1), (self.level2, self.out)):
             features.append(level(x))
-            # What leaves for the latent passes an activation, what goes down a level stays linear.
+            # The latent is made after an activation; features that go down a level are not activated.
             x = down(F.relu(features[-1]) if down is self.out else features[-1])
             if progress:
                 progress()
@@ -181,12 +181,12 @@ class CodeTransformer(nn.Module):
                 progress()
         x = self.proj_out(self.norm(x))
         x = rearrange(x, "n (y x) (a b c) -> n (y a x b) c", y=rows, a=2, b=2)
-        # What the patch cannot say of each of its four places, the latent there does.
+        # A patch covers four places; the latent at each of them tells them apart.
         return self.head(F.gelu(x + self.mix(h.flatten(2).mT)))
 
 
 class ControllableFeatureTransformation(nn.Module):
-    """Decoder features scaled and shifted by what they and the encoder's say, weighted by w (CodeFormer, eq. 5)."""
+    """Controllable feature transformation (CodeFormer, section 3.3): encoder features scale and shift the decoder's."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

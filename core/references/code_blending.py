@@ -55,7 +55,7 @@ def blend_codes(
     amounts: Sequence[float] | None = None,
     progress: Progress | None = None,
 ) -> tuple[FaceTokens, list[Tensor]]:
-    """Move the quality of each face towards that of its person's photographs (see the head of this file).
+    """Move the code latent of each face towards that of its person's photographs (see the head of this file).
 
     Args:
         tokens: of N faces.
@@ -65,7 +65,7 @@ def blend_codes(
         progress: called after every face; may raise to stop.
 
     Returns:
-        New tokens, of which only `quality` differs, and for each face (R,h,w) in [0,1]: how much of each place was
+        New tokens, of which only `code_latent` differs, and for each face (R,h,w) in [0,1]: how much of each place was
         taken from each of the R photographs, strength · g_p · Σ_q A_prq; R is 0 where there is no person.
     """
     drawn, taken = [tokens.code_latent[:0]], []

@@ -61,6 +61,20 @@ def encode_references(
 
     Raises:
         ValueError: the restorer has no tokens, `onto` was made by others, or a photograph is no such tensor.
+
+    Example:
+        >>> from functools import partial
+        >>> from pathlib import Path
+        >>> from resemblance.core.faces.detect import detect_faces
+        >>> from resemblance.core.files.images import read_photo
+        >>> from resemblance.core.loading import load_models
+        >>> models = load_models(detector="builtin")
+        >>> detect = partial(detect_faces, backend=models.detector)
+        >>> paths = [Path(f"nodes/examples/woman_reference_{n}.jpg") for n in (1, 2)]
+        >>> photos = [ReferencePhoto(read_photo(path).pixels, path.name, "anna") for path in paths]
+        >>> references = encode_references(photos, models.restorer, models.telling_apart, detect)
+        >>> [(person.name, len(person)) for person in references.people], references.refused
+        ([('anna', 2)], ())
     """
     able = restorer.with_tokens
     if able is None:

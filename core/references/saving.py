@@ -71,6 +71,11 @@ def load_references(path: Path) -> References:
                 lists: dict[str, Any] = {key: tuple(person[key]) for key in ("weights", "sources", "given")}
                 qualities = tuple(FaceQuality(**quality) for quality in person["qualities"])
                 people.append(Person(person["name"], skips=skips, qualities=qualities, **lists, **tensors))
+    except OSError as error:
+        raise OSError(
+            f"Cannot read '{path}': {error.strerror or error}; expected a file that was saved by this program. Check "
+            "the path and its permissions."
+        ) from error
     except (SafetensorError, KeyError) as error:
         raise ValueError(
             f"'{path}' holds no references ({error}); expected a file that was saved by this program."

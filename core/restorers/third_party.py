@@ -67,9 +67,10 @@ class SpandrelRestorer:
         try:
             descriptor = ModelLoader("cpu", MAIN_REGISTRY).load_from_state_dict(dict(state))
         except (RuntimeError, KeyError, ValueError, UnsupportedModelError) as error:
+            reason = str(error).strip() or type(error).__name__
             raise ValueError(
                 f"These weights look like {architecture}, but its network cannot take them "
-                f"({str(error).strip().splitlines()[0]}); expected the published 512 px model. Download it again."
+                f"({reason.splitlines()[0]}); expected the published 512 px model. Download it again."
             ) from error
         self.network = descriptor.model.to(device, dtype or torch.float32).eval().requires_grad_(False)
 

@@ -133,7 +133,7 @@ def fit(pairs: Pairs) -> Calibration:
         missed.backward()
         return missed
 
-    solver.step(loss)  # type: ignore[arg-type]
+    solver.step(loss)
     found = w.detach() / spread
     found[0] -= found @ mean
     return Calibration(tuple(round(v, 4) for v in found.tolist()))

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -120,11 +121,13 @@ def to_tensor(faces: list[np.ndarray]) -> Tensor:
     )
 
 
-def prefetch(make: Callable[[np.random.Generator, int], object], seed: int, start: int, depth: int = 6) -> Iterator:
+def prefetch(
+    make: Callable[[np.random.Generator, int], object], seed: int, start: int, depth: int = 6
+) -> Iterator[Any]:
     """Batches `start`, `start` + 1, … made by one thread ahead of their use."""
     import cv2
 
-    ready: queue.Queue = queue.Queue(depth)
+    ready: queue.Queue[Any] = queue.Queue(depth)
 
     def handed_over(item: object) -> bool:
         """Wait for room in the queue, unless the program ends."""

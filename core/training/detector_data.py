@@ -202,7 +202,7 @@ def load(work: Path) -> Bank:
 def _scenes() -> list[Pixels]:
     """Those of scikit-image's pictures that show no face."""
     import skimage.data
-    import skimage.io
+    from skimage.io import imread
 
     names = (
         "chelsea coffee rocket brick grass gravel coins hubble_deep_field retina moon cell ihc horse page text color"
@@ -210,7 +210,7 @@ def _scenes() -> list[Pixels]:
     folder = Path(skimage.data.__file__).parent
     scenes = []
     for name in [*names.split(), "motorcycle_left", "clock_motion", "microaneurysms", "logo"]:
-        image = next((skimage.io.imread(p) for p in folder.glob(f"{name}.*")), None)
+        image = next((imread(p) for p in folder.glob(f"{name}.*")), None)
         if image is not None:
             image = image.astype(np.uint8) * (255 if image.dtype == bool else 1)
             image = np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image[..., :3]

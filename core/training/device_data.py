@@ -10,6 +10,7 @@ import argparse
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,7 +139,9 @@ def load_drawing(options: argparse.Namespace) -> Generator:
     return generator.to(memory_format=torch.channels_last)
 
 
-def in_turn(batches: Iterator, make: Callable[[np.random.Generator, int], object], seed: int, start: int) -> Iterator:
+def in_turn(
+    batches: Iterator[Any], make: Callable[[np.random.Generator, int], object], seed: int, start: int
+) -> Iterator[Any]:
     """One of `batches` and one that is made here in turn; those made here are numbered from `start`."""
     for i in itertools.count(start):
         yield next(batches)

@@ -143,7 +143,9 @@ class Evaluation:
                 f"are {album.truth:.0f} px wide or more in the photograph."
             )
         names = [Path(album.names[n]).stem for n in self.judged]
-        self._damaged = lambda severity: damage_all([album.faces[n] for n in self.judged], names, severity)
+        self._damaged: Callable[[str], list[np.ndarray]] = lambda severity: damage_all(
+            [album.faces[n] for n in self.judged], names, severity
+        )
         chosen = references_for(album.people)
         if "lookalike" in references:
             alike = torch.cat([self.embedder.embed(to_tensor([face])) for face in album.faces])

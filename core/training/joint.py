@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -173,7 +174,7 @@ def main() -> None:
             return damaged_batch(faces, rng, options.batch, None)
         return damaged_batch(faces, rng, restoration.CROPS_PER_FACE * options.batch, restoration.CROP)
 
-    batches: Iterator = prefetch(make, options.seed + 9, stage.step)
+    batches: Iterator[Any] = prefetch(make, options.seed + 9, stage.step)
     stage.run(batches, loss)
     if options.export_restorer and options.export_transfer:
         restoration.export(stage.average["net"], options.export_restorer, restoration.fingerprint(tokenizer))

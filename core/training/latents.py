@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +111,7 @@ def main() -> None:
         file.truncate(whole * SAMPLE)
         begun, done = time.monotonic(), whole
         # Every fourth batch with two references a face.
-        trials: Iterator = prefetch(
+        trials: Iterator[Any] = prefetch(
             lambda rng, i: trial(pool, rng, options.batch, 2 if i % 4 == 3 else 1, WRONG),
             options.seed + 6,
             whole // options.batch,

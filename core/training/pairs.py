@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -112,7 +113,7 @@ class PairPool:
 
 def trial(pool: PairPool, rng: np.random.Generator, count: int, references: int, wrong: float = 0.0) -> Trial:
     """`count` damaged faces with `references` each, of which a share `wrong` are of other people."""
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for _ in range(count):
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         if kind == "itself":
@@ -156,7 +157,7 @@ def _stranger(pool: PairPool, rng: np.random.Generator) -> Shot:
     return shots[int(rng.integers(len(shots)))]
 
 
-def _bent(shot: Shot, rng: np.random.Generator, references: int) -> tuple[Shot, list]:
+def _bent(shot: Shot, rng: np.random.Generator, references: int) -> tuple[Shot, list[Any]]:
     """A face seen through a smooth field at random points, and itself as its references: (shot, here, there) each."""
     coarse = rng.standard_normal((int(rng.integers(3, 7)),) * 2 + (2,)).astype(np.float32) * rng.uniform(0.2, 1) * BEND
     field = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)

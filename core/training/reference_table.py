@@ -68,6 +68,7 @@ PARTS = {
     "styles": ("style",),
 }
 ROWS = ("none", "right", "stranger", "lookalike", "two right, one wrong")
+Table = dict[str, dict[str, dict[str, list[float]]]]  # {severity: {row: {metric: N numbers}}}
 
 
 class ReferenceTable:
@@ -131,7 +132,7 @@ class ReferenceTable:
 
     def __call__(
         self, faces: list[np.ndarray], names: list[str], strength: float, rows: tuple[str, ...] = ROWS
-    ) -> tuple[dict, dict]:
+    ) -> tuple[Table, dict[str, tuple[Tensor, ...]]]:
         """The table {severity: {row: {metric: N numbers}}} and pictures {severity: columns}."""
         truth = to_tensor(faces)
         with torch.inference_mode():
@@ -152,7 +153,7 @@ class ReferenceTable:
                 self.person(torch.stack([truth[p], truth[p].flip(-1), truth[s]]))
                 for p, s in zip(partner, strangers, strict=True)
             ]
-        table: dict = {}
+        table: Table = {}
         pictures: dict[str, tuple[Tensor, ...]] = {}
         for severity in SEVERITIES:
             bad = damage_all(faces, names, severity)
@@ -177,7 +178,7 @@ def held_out(work: Path, half: str) -> tuple[list[np.ndarray], list[str]]:
     return pictures, [f"{i}_{name}" for i in chosen for name in ("neutral", "smiling")]
 
 
-def as_text(table: dict) -> str:
+def as_text(table: Table) -> str:
     """Means, and for EdgeFace the difference to no reference with its 90% bootstrap interval, in Markdown."""
     metrics = (*METRICS, "mouth")
     lines = [

@@ -37,6 +37,7 @@ from .tables import SEVERITIES, arguments, change, damage_all, finish, level, ma
 log = logging.getLogger(__name__)
 
 Scores = dict[str, list[float]]
+Table = dict[str, dict[str, dict[str, Scores]]]  # {severity: {reference: {row: {metric: N numbers}}}}
 PICKED = 4  # steps that candidates are made with
 SHOWN = ("none, 0 steps", "none, 1 steps", "none, 1 steps, identity 1", "right, 1 steps, identity 1")  # in the grid
 COMPARED = ("lpips_alex", "lpips_vgg", "edgeface", "sface")
@@ -62,7 +63,9 @@ class RefineTable:
         sharpness = (gradient_energy(face) / gradient_energy(truth)).tolist()
         return self.judges(face, truth) | {"sharpness": sharpness}
 
-    def face(self, damaged: Tensor, truth: Tensor, person: Person, candidates: int) -> tuple[dict, dict[str, Tensor]]:
+    def face(
+        self, damaged: Tensor, truth: Tensor, person: Person, candidates: int
+    ) -> tuple[dict[tuple[str, str], Scores], dict[str, Tensor]]:
         """{(reference, row): numbers} and pictures {row: (1,3,512,512)} of one face."""
         crops, chance = aligned_crops(damaged), self.references.sure(damaged, person)
         crops = replace(crops, faces=(replace(crops.faces[0], match_chance=chance),))
@@ -91,9 +94,9 @@ class RefineTable:
 
     def __call__(
         self, faces: list[np.ndarray], names: list[str], candidates: int, severities: Sequence[str]
-    ) -> tuple[dict, dict]:
+    ) -> tuple[Table, dict[str, tuple[Tensor, ...]]]:
         """The table {severity: {reference: {row: {metric: N numbers}}}} and pictures {severity: columns}."""
-        table: dict = {}
+        table: Table = {}
         pictures: dict[str, tuple[Tensor, ...]] = {}
         for severity in severities:
             table[severity], columns = {}, []
@@ -113,7 +116,7 @@ class RefineTable:
         return table, pictures
 
 
-def as_text(table: dict) -> str:
+def as_text(table: Table) -> str:
     """Means, and the differences to 0 steps with their 90% bootstrap intervals, in Markdown."""
     metrics = (*METRICS, "sharpness")
     lines = []

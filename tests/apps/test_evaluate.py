@@ -3,49 +3,20 @@
 import csv
 import importlib.util
 import json
-import shutil
 import sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional as F
 
 if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips", "skimage"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
 from PIL import Image
 from resemblance.core.apps.cli import main
-from resemblance.core.faces.crop import face_mask
-from resemblance.core.faces.detect import detect_faces, load_detector
 from resemblance.core.training import evaluate as evaluation
-from resemblance.core.training import gallery
-from resemblance.core.training.album import Selection, lookalikes_for, read_album, references_for
-from resemblance.core.training.data import to_tensor
-from resemblance.core.training.scores import Judges, kid, mean_lab
-from resemblance.core.training.tables import change, damage_all, half_of, markdown, summary
-
-EXAMPLES = Path(__file__).parents[2] / "nodes" / "examples"
-PHOTOGRAPHS = {"man": ("truth",), "woman": ("reference_1", "truth")}
-
-
-@pytest.fixture(scope="module")
-def family(tmp_path_factory) -> Path:
-    """A folder for each person."""
-    folder = tmp_path_factory.mktemp("family")
-    for person, names in PHOTOGRAPHS.items():
-        (folder / person).mkdir()
-        for name in names:
-            shutil.copy(EXAMPLES / f"{person}_{name}.jpg", folder / person / f"{name}.jpg")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def detect():
-    return partial(detect_faces, backend=load_detector("builtin"))
+from resemblance.core.training.album import Selection, read_album
+from resemblance.core.training.tables import damage_all
 
 
 def listed(folder: Path, rows: list[tuple[str, ...]], columns=("path", "person", "split")) -> Path:
@@ -54,104 +25,11 @@ def listed(folder: Path, rows: list[tuple[str, ...]], columns=("path", "person",
     return folder
 
 
-def test_folders_and_a_manifest_give_the_same_faces(family, detect, tmp_path):
-    album = read_album(family, Selection(), detect)
-    assert album.people == ("man", "woman", "woman")
-    assert album.names == ("man/truth.jpg", "woman/reference_1.jpg", "woman/truth.jpg")
-    assert album.judged == [n for n, scale in enumerate(album.scales) if scale <= 1.25] == [0, 1, 2]
-    # A face is 0.52 of its template wide.
-    assert replace(album, scales=(1.0, 1.04, 1.05), truth=256.0).judged == [0, 1]
-    shutil.copytree(family, tmp_path, dirs_exist_ok=True)
-    rows = [(name, person, "val") for name, person in zip(album.names, album.people, strict=True)]
-    (tmp_path / "woman" / "black.png").write_bytes(b"")
-    Image.new("RGB", (64, 64)).save(tmp_path / "woman" / "black.png")
-    more = [("woman/black.png", "woman", "val"), ("man/none.jpg", "man", "val"), ("man/truth.jpg", "man", "train")]
-    again = read_album(listed(tmp_path, [*reversed(rows), *more]), Selection("val"), detect)
-    assert again.names == album.names
-    assert all(map(np.array_equal, again.faces, album.faces))
-    assert {path for path, _ in again.faults} == {"woman/black.png", "man/none.jpg"}
-    only = read_album(tmp_path, Selection("val", only="woman", limit=2), detect)
-    assert only.names == ("woman/reference_1.jpg",) and only.faults[0][0] == "woman/black.png"
-
-
-def test_an_enlarged_face_is_no_truth(family, detect, tmp_path):
-    (tmp_path / "man").mkdir()
-    picture = Image.open(family / "man" / "truth.jpg")
-    picture.resize((picture.width // 2, picture.height // 2)).save(tmp_path / "man" / "small.png")
-    album = read_album(tmp_path, Selection(), detect)
-    assert album.scales[0] == pytest.approx(2 * read_album(family, Selection(), detect).scales[0], rel=0.03)
-    assert album.judged == []
-
-
-def test_halves_share_nobody():
-    people = ["d", "a", "c", "b", "a"]
-    assert half_of(people, "even") == {"a", "c"} and half_of(people, "odd") == {"b", "d"}
-
-
-def test_references_are_the_persons_others_and_a_strangers():
-    chosen = references_for(("ann", "ann", "ann", "bob", "cid", "cid"))
-    assert chosen["one"] == [[1], [2], [0], [], [5], [4]]
-    assert chosen["three"] == chosen["five"] == [[1, 2], [2, 0], [0, 1], [], [5], [4]]
-    # As many of the next person's as there are of the own, and as the stranger has.
-    assert chosen["wrong"] == [[3], [3], [3], [], [1], [2]]
-    many = references_for(("ann",) * 7 + ("bob",) * 7)
-    assert (many["three"][0], many["five"][0], many["wrong"][0]) == ([1, 2, 3], [1, 2, 3, 4, 5], [8, 9, 10, 11, 12])
-    assert references_for(("ann", "ann"))["wrong"] == [[], []]
-
-
-def test_a_lookalike_is_the_person_whose_photographs_are_nearest():
-    people = ("ann", "ann", "bob", "bob", "cid")
-    embeddings = F.normalize(torch.tensor([[1.0, 0, 0], [1, 0.1, 0], [0, 1, 0], [0.5, 1, 0], [0, 0, 1.0]]), dim=1)
-    chosen = lookalikes_for(people, embeddings, [[1], [0], [3], [2], []])
-    assert chosen == [[3], [3], [1], [1], []]  # of ann's lookalike bob the nearer photograph, and the other way round
-    assert lookalikes_for(("ann", "ann"), embeddings[:2], [[1], [0]]) == [[], []]
-
-
-def test_a_constant_has_no_spread_and_a_shift_is_found():
-    assert summary([0.25] * 7) == {"mean": 0.25, "low": 0.25, "high": 0.25}
-    assert change([1.5, 2.5, 3.5], [1.0, 2.0, 3.0], "sface") == "+0.500 (+0.500 to +0.500)"
-    spread = summary([0.0, 1.0] * 50)
-    # 90% of means of 100 fair coins lie within 1.645 deviations of 0.05.
-    assert (spread["low"], spread["high"]) == (pytest.approx(0.418, abs=0.015), pytest.approx(0.582, abs=0.015))
-    assert markdown(("a", "b"), [("1", "2")]) == "| a | b |\n|---|---|\n| 1 | 2 |"
-
-
-def test_numbers_of_plain_pictures_are_the_formulas():
-    judges = Judges(None, ("psnr", "ssim", "lab"))
-    faces, truth = torch.full((1, 3, 512, 512), 102 / 255), torch.full((1, 3, 512, 512), 153 / 255)
-    scores = judges(faces, truth)
-    assert scores["psnr"][0] == pytest.approx(20 * np.log10(255 / 51), abs=1e-4)
-    # Without variance only the means are compared: (2ab + C) / (a² + b² + C), C = 0.01².
-    assert scores["ssim"][0] == pytest.approx((2 * 0.4 * 0.6 + 1e-4) / (0.4**2 + 0.6**2 + 1e-4), abs=1e-4)
-
-
-def test_the_colour_of_a_face_is_that_of_skimage_within_its_mask():
-    from skimage.color import rgb2lab
-
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    mask = face_mask()[0].numpy()
-    expected = np.average(rgb2lab(picture).reshape(-1, 3), axis=0, weights=mask.flatten())
-    assert mean_lab(to_tensor([picture]))[0].numpy() == pytest.approx(expected, abs=0.02)
-    outside = torch.where(face_mask()[None] > 0, to_tensor([picture]), torch.zeros(1))
-    assert mean_lab(outside)[0].numpy() == pytest.approx(expected, abs=0.02)
-
-
-def test_kid_is_zero_for_one_set_and_counts_every_other_pair():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((2, 5, 4))
-
-    def others(a, b):
-        return np.mean([(a[i] @ b[j] / 4 + 1) ** 3 for i in range(5) for j in range(5) if i != j])
-
-    expected = 1000 * (others(x, x) + others(y, y) - 2 * others(x, y))
-    assert kid(torch.from_numpy(x), torch.from_numpy(y)) == pytest.approx(expected)
-    assert kid(torch.from_numpy(x), torch.from_numpy(x)) == pytest.approx(0, abs=1e-9)
-
-
 def evaluate(*arguments) -> int:
     return main(["evaluate", *map(str, arguments), "--device", "cpu"])
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_numbers_and_picture(assets, family, detect, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluation, "ENOUGH", 3)
     numbers, picture = tmp_path / "table.json", tmp_path / "grid.jpg"
@@ -222,30 +100,3 @@ def test_missing_networks_and_packages_are_said_with_what_to_install(family, tmp
     monkeypatch.setitem(sys.modules, "lpips", None)
     assert evaluate(family) == 2
     assert "lpips" in (said := capsys.readouterr().err) and 'pip install "resemblance[train]"' in said
-
-
-def test_the_gallery_shows_the_face_and_what_was_done(detect):
-    photo = torch.zeros(3, 300, 400)
-    photo[:, 100:200, 240:340] = 1  # a box of 100 px, whose surroundings of 170 px reach over the edge
-    around = gallery._around(photo, (240.0, 100.0, 339.0, 199.0))
-    assert around.shape == (3, gallery.SIDE, gallery.SIDE)
-    assert float(around.mean()) == pytest.approx(1 / gallery.AROUND**2, rel=0.05)
-    case = gallery.Case("", "grey", shrink=2)
-    pictures = gallery.before_and_after(case, torch.full((3, 96, 80), 0.5), Mirror(), detect)
-    assert [words for _, words in pictures] == ["grey, 1/2", "no face found", "as it was"]
-    face = torch.from_numpy(np.array(Image.open(EXAMPLES / "woman_damaged.jpg"))).permute(2, 0, 1) / 255
-    (before, words), (after, said) = gallery.before_and_after(gallery.Case("", "woman"), face, Mirror(), detect)
-    assert (words, said.split(",")[0]) == ("woman", "restored")
-    changed = (before - after).abs().mean(0)
-    third = gallery.SIDE // 3
-    assert changed[third:-third, third:-third].mean() > 0.02
-    assert changed[:8, :8].max() == 0  # outside the face
-
-
-class Mirror:
-    """A restorer that mirrors faces."""
-
-    name, fingerprint, licence, network = "mirror", "0" * 16, "none", None
-
-    def restore(self, faces, fidelity=None, progress=None):
-        return faces.flip(-1)

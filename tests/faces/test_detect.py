@@ -1,15 +1,11 @@
 import logging
 import shutil
-import socket
 
 import numpy as np
 import pytest
 import torch
 from resemblance.core.faces import detect
 from resemblance.core.faces.detect import Detector, available_backends, detect_faces, load_detector
-from resemblance.core.faces.detectors.overlap import overlaps, suppress
-from resemblance.core.faces.preview import draw_faces
-from resemblance.core.records import Face
 
 
 class Spots:
@@ -43,15 +39,6 @@ def squares(height, width, *places):
     for x, y, side, light in places:
         photo[:, y : y + side, x : x + side] = light
     return photo
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("something reached for the network")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 def test_coordinates_survive_both_looks():
@@ -131,88 +118,7 @@ def test_shapes_are_named(shape):
         detect_faces([torch.zeros(shape)], Detector(Spots()))
 
 
-def test_overlaps_by_hand():
-    a = torch.tensor([[0.0, 0, 10, 10]])
-    b = torch.tensor([[5.0, 0, 15, 10], [2, 2, 4, 4], [20, 20, 30, 30]])
-    iou, inside = overlaps(a, b)
-    assert iou[0].tolist() == pytest.approx([50 / 150, 4 / 100, 0])
-    assert inside[0].tolist() == pytest.approx([0.5, 1.0, 0])
-    assert overlaps(b, a)[1].flatten().tolist() == pytest.approx([0.5, 0.04, 0])
-
-
-def test_suppression_keeps_neighbours_and_drops_doubles_and_parts():
-    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [8, 0, 18, 10], [3, 3, 6, 6], [40, 40, 50, 50]])
-    assert suppress(boxes, torch.tensor([0.8, 0.9, 0.7, 0.5, 0.6])).tolist() == [1, 2, 4]
-    # A part that is a little likelier goes, too; one that is much likelier stays beside the whole.
-    assert suppress(boxes, torch.tensor([0.1, 0.8, 0.7, 0.9, 0.6])).tolist() == [1, 2, 4]
-    assert suppress(boxes, torch.tensor([0.1, 0.5, 0.4, 0.9, 0.3])).tolist() == [3, 1, 2, 4]
-    assert suppress(torch.zeros(0, 4), torch.zeros(0)).tolist() == []
-
-
 # --- the library backends, with real weights -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def scrfd(assets):
-    pytest.importorskip("insightface.model_zoo")
-    from resemblance.core.training.assets import asset
-
-    return asset("scrfd", assets)
-
-
-@pytest.fixture
-def retinaface(assets):
-    pytest.importorskip("facexlib.detection.retinaface")
-    from resemblance.core.training.assets import asset
-
-    return asset("retinaface", assets)
-
-
-@pytest.fixture(scope="module")
-def group():
-    data = pytest.importorskip("insightface.data")
-    return torch.from_numpy(np.ascontiguousarray(data.get_image("t1")[..., ::-1])).permute(2, 0, 1).float() / 255
-
-
-# Nose tips of the six, read off the picture by eye at four times its size.
-NOSES = ((119, 336), (302, 226), (513, 362), (777, 428), (922, 151), (1171, 346))
-
-
-def test_insightface_finds_the_group(scrfd, group, tmp_path, offline):
-    pack = tmp_path / "insightface" / "models" / "buffalo_x"
-    pack.mkdir(parents=True)
-    shutil.copy(scrfd, pack / "scrfd_500m_bnkps.onnx")
-    detector = load_detector("insightface", tmp_path)
-    assert detector.name == "insightface"
-    faces = detect_faces([group], detector)
-    assert len(faces) == 6
-    assert np.abs(np.array([f.landmarks[2] for f in faces]) - NOSES).max() < 8
-
-
-def test_facexlib_finds_the_group(retinaface, group, tmp_path, offline):
-    shutil.copy(retinaface, tmp_path / "detection_mobilenet0.25_Final.pth")
-    detector = load_detector("facexlib", [tmp_path / "nowhere", tmp_path])
-    assert detector.name == "facexlib"
-    faces = detect_faces([group], detector)
-    assert len(faces) == 6
-    assert np.abs(np.array([f.landmarks[2] for f in faces]) - NOSES).max() < 12
-
-
-def test_facexlib_decodes_as_the_library_does(retinaface, group):
-    from facexlib.detection.retinaface import RetinaFace
-
-    picture = group[:, :640, :960]
-    theirs = RetinaFace(network_name="mobile0.25", device="cpu")
-    weights = torch.load(retinaface, map_location="cpu", weights_only=True)
-    theirs.load_state_dict({name.removeprefix("module."): value for name, value in weights.items()})
-    bgr = (picture.flip(0).permute(1, 2, 0) * 255).numpy()
-    with torch.no_grad():
-        expected = theirs.detect_faces(bgr, conf_threshold=0.9)
-    boxes, points, scores = load_detector("facexlib", retinaface.parent).backend.find(picture, 0.9)
-    assert len(boxes) == len(expected) >= 4
-    torch.testing.assert_close(boxes, torch.from_numpy(expected[:, :4]).float(), atol=0.01, rtol=0)
-    torch.testing.assert_close(scores, torch.from_numpy(expected[:, 4]).float(), atol=1e-4, rtol=0)
-    torch.testing.assert_close(points.flatten(1), torch.from_numpy(expected[:, 5:]).float(), atol=0.01, rtol=0)
 
 
 def test_auto_takes_the_best_that_is_there_and_says_so(scrfd, retinaface, tmp_path, caplog):
@@ -247,51 +153,3 @@ def test_missing_files_and_packages_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(detect, "_installed", lambda name: False)
     with pytest.raises(ValueError, match="pip install facexlib"):
         load_detector("facexlib", tmp_path)
-
-
-def test_other_weights_under_facexlibs_name_are_refused(tmp_path):
-    pytest.importorskip("facexlib.detection.retinaface")
-    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "detection_Resnet50_Final.pth")
-    with pytest.raises(ValueError, match="RetinaFace"):
-        load_detector("facexlib", tmp_path)
-
-
-# --- preview ---------------------------------------------------------------------------------------------------------
-
-
-def face(index, box):
-    x0, y0, x1, y1 = box
-    points = (
-        (x0 + 10, y0 + 10),
-        (x1 - 10, y0 + 10),
-        ((x0 + x1) / 2, (y0 + y1) / 2),
-        (x0 + 10, y1 - 10),
-        (x1 - 10, y1 - 10),
-    )
-    return Face(0, index, box, 0.9, points)
-
-
-def test_preview_draws_box_points_and_number():
-    photo = torch.full((3, 300, 400), 0.5)
-    box = (100.0, 100.0, 180.0, 200.0)
-    drawn = draw_faces(photo, [face(0, box)])
-    assert drawn.shape == photo.shape and drawn.dtype == torch.float32
-    changed = (drawn - photo).abs().amax(0) > 0.02
-    for x, y in ((100, 150), (180, 150), (140, 200), (140, 150), (110, 110)):  # sides, nose, eye
-        assert changed[y, x]
-    assert not changed[155:185, 115:160].any()  # between the points the face stays visible
-    assert not changed[:60].any() and not changed[215:].any() and not changed[:, :90].any()
-    label = drawn[:, 70:99, 100:140]
-    assert (label.amax(0) < 0.1).sum() > 10  # black digits
-    other = draw_faces(photo, [face(len(detect.BACKENDS) * 2, box)])  # six colours: the same colour, another number
-    assert not torch.equal(other, drawn)
-    assert torch.equal(other[:, 205:], drawn[:, 205:])
-
-
-def test_preview_is_shrunk_and_copes_with_borders():
-    photo = torch.zeros(3, 2000, 4000)
-    drawn = draw_faces(photo, [face(7, (-50.0, -60.0, 900.0, 900.0)), face(12, (3800.0, 1500.0, 4100.0, 2100.0))], 500)
-    assert drawn.shape == (3, 250, 500)
-    assert drawn[:, :20, :20].amax() > 0.5  # the number is inside where there is no room above
-    assert torch.equal(draw_faces(photo[:, :10, :10], []), torch.zeros(3, 10, 10))
-    assert draw_faces(torch.zeros(3, 1, 1), [face(0, (0.0, 0.0, 1.0, 1.0))]).shape == (3, 1, 1)

@@ -60,6 +60,13 @@ RUN = """() => new Promise(resolve => {
 })"""
 BLUEPRINTS = """() => document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s
     .get('subgraph').subgraphBlueprints.map(definition => definition.display_name)"""
+# Pictures are loaded after their node was run (videos are no pictures); what is to be drawn anew is marked dirty.
+SETTLED = """() => !app.extensionManager.spinner && !app.canvas.dirty_canvas && !app.canvas.dirty_bgcanvas
+    && app.graph.nodes.every(node => {
+        const told = app.nodeOutputs?.[node.id] ?? {}, given = told.images ?? [], shown = node.imgs ?? [];
+        return told.animated?.[0] || (shown.length === given.length && shown.every(image => image.complete));
+    })"""
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # The whole graph on the canvas.
 FIT = """() => {
     const boxes = app.graph.nodes.map(n => [n.pos[0], n.pos[1] - 40, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
@@ -96,17 +103,23 @@ class Frontend:
         page.set_default_timeout(PATIENCE)
         page.goto(server.url, wait_until="domcontentloaded")
         page.wait_for_function(
-            "() => !!(window.app?.extensionManager && app.graph && window.LiteGraph?.registered_node_types"
-            "['ResemblanceTestKeep'])"
+            "() => !!(window.app?.extensionManager && app.vueAppReady && app.graph"
+            " && window.LiteGraph?.registered_node_types['ResemblanceTestKeep'])"
         )
-        page.wait_for_timeout(1000)
+        self.settle()
 
     def load(self, workflow: dict[str, Any]) -> dict[str, Any]:
         """Load a workflow and tell what became of it: its nodes and links, also those inside subgraphs."""
         self.errors.clear()
         self.page.evaluate("workflow => app.loadGraphData(workflow, true, true)", workflow)
-        self.page.wait_for_timeout(300)
+        self.settle()
         return self.survey()
+
+    def settle(self) -> None:
+        """Wait until nodes have the pictures they were given, and all is drawn."""
+        self.page.wait_for_function(SETTLED)
+        self.page.evaluate(DRAWN)
+        self.page.wait_for_function(SETTLED)
 
     def survey(self) -> dict[str, Any]:
         """The nodes and links that are shown."""
@@ -121,7 +134,8 @@ class Frontend:
         return self.page.evaluate("async () => (await app.graphToPrompt()).output")
 
     def blueprints(self) -> list[str]:
-        """The subgraphs that the node library offers."""
+        """The subgraphs that the node library offers, as soon as it offers any."""
+        self.page.wait_for_function(f"() => ({BLUEPRINTS})().length")
         return self.page.evaluate(BLUEPRINTS)
 
     def screenshot(self, path: Path) -> None:
@@ -129,7 +143,7 @@ class Frontend:
         for _ in range(3):
             self.page.keyboard.press("Escape")
         self.page.evaluate(FIT)
-        self.page.wait_for_timeout(2000)
+        self.settle()
         self.page.screenshot(path=path)
 
     def _heard(self, text: str) -> None:

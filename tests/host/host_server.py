@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +155,7 @@ class Server:
         np.save(self.base / "input" / name, tensor.numpy())
         return {"file": f"{name}.npy"}
 
-    def queue(self, graph: Graph) -> str:
+    def queue(self, graph: Graph, **about: Any) -> str:
         """Queue a graph {name: (class, inputs)}; widgets that are not named keep their defaults.
 
         Raises:
@@ -164,7 +166,7 @@ class Server:
             for name, (kind, inputs) in graph.items()
         }
         try:
-            return self.post("/prompt", prompt=prompt)["prompt_id"]
+            return self.post("/prompt", prompt=prompt, **about)["prompt_id"]
         except urllib.error.HTTPError as error:
             raise Refused(json.loads(error.read())) from error
 
@@ -181,13 +183,21 @@ class Server:
         """Queue a graph and wait for its end."""
         return self.wait(self.queue(graph))
 
-    def started(self, prompt_id: str, timeout: float = 120) -> None:
-        """Wait until a queued graph is being worked on."""
-        for _ in range(int(timeout / 0.05)):
-            if any(entry[1] == prompt_id for entry in self.get("/queue")["queue_running"]):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"The graph was not begun within {timeout} s.")
+    def begin(self, graph: Graph, node: str) -> str:
+        """Queue a graph, wait until a part of a node's work is done, and give the graph's id."""
+        return asyncio.run(asyncio.wait_for(self._begun(graph, node), timeout=120))
+
+    async def _begun(self, graph: Graph, node: str) -> str:
+        import aiohttp
+
+        client = uuid.uuid4().hex
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{self.url}/ws?clientId={client}") as heard:
+            prompt_id = self.queue(graph, client_id=client)
+            async for message in heard:
+                told = json.loads(message.data) if message.type == aiohttp.WSMsgType.TEXT else {}
+                if told.get("type") == "progress_state" and told["data"]["nodes"].get(node, {}).get("value", 0) > 0:
+                    return prompt_id
+        raise AssertionError("The server said nothing more.")
 
     def _run_of(self, entry: dict[str, Any]) -> Run:
         status, message, node, cached = "success", None, None, set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -116,3 +117,14 @@ class Scenes:
     @staticmethod
     def _key(photo):
         return tuple(photo.shape), round(float(photo.double().sum()), 3)
+
+
+def reasons(references):
+    return dict(references.refused)
+
+
+def hue(degrees):
+    """A colour whose embedding is so far from anna's."""
+    turn = math.radians(degrees)
+    red, across = torch.tensor([2.0, -1.0, -1.0]) / 6**0.5, torch.tensor([0.0, 1.0, -1.0]) / 2**0.5
+    return tuple((0.4 + 0.3 * (math.cos(turn) * red + math.sin(turn) * across)).tolist())

@@ -90,6 +90,7 @@ def test_taps_are_the_published_ones():
     assert taps(decoder_blocks(CodeFormerConfig())) == {32: 9, 64: 12, 128: 15, 256: 18}
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_equals_the_official_network(official):
     expected = load_file(FIXTURES / "codeformer_parity.safetensors")

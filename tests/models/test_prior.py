@@ -1,14 +1,9 @@
 """The prior: its sizes, what it reads, and the equations at its head by hand."""
 
-import numpy as np
 import pytest
 import torch
-from resemblance.core.faces.crop import face_mask
 from resemblance.core.models.prior import Prior, PriorConfig, given_by
 from resemblance.core.records import ReferenceFeatures
-from resemblance.core.training.latents import open_latents, read_latents
-from resemblance.core.training.mask import Mask
-from resemblance.core.training.refine_table import gradient_energy
 
 TINY = PriorConfig(latent=8, side=4, dim=32, layers=2, heads=1)
 
@@ -88,42 +83,3 @@ def test_what_references_gave_is_their_latent_times_the_gate():
     gates = {4: torch.full((1, 1, 4, 4), 0.5), 8: torch.ones(1, 1, 8, 8)}
     given = given_by(ReferenceFeatures({}, latent, {}, {}, gates, none, none), torch.zeros(1, 8, 4, 4))
     assert given[0, :, 2, 1].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 0.5]
-
-
-def test_latents_are_read_as_they_were_written(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"training\.latents"):
-        open_latents(tmp_path)
-    generator = torch.Generator().manual_seed(2)
-    numbers = torch.randn(3, 385, 32, 32, generator=generator).bfloat16()
-    codes = torch.randint(1024, (3, 1024), generator=generator)
-    planes = np.concatenate(
-        [numbers.view(torch.int16).numpy(), codes.view(3, 1, 32, 32).short().numpy()], 1, dtype=np.int16
-    )
-    # A run that was stopped in the middle of a sample leaves part of it.
-    (tmp_path / "latents.i16").write_bytes(planes.tobytes() + bytes(100))
-    samples = open_latents(tmp_path)
-    assert len(samples) == 3
-    read = read_latents(samples[1:])
-    assert torch.equal(torch.cat([read.degraded, read.clean, read.given], 1), numbers[1:].float())
-    assert torch.equal(read.codes, codes[1:])
-
-
-def test_the_mask_meets_both_ends_and_is_the_same_on_both_sides():
-    mask = Mask(4)
-    assert torch.equal(mask(), torch.full((1, 1, 4, 4), 0.5))
-    with torch.no_grad():
-        mask.logits[0, 0, 0] = -20
-        mask.logits[0, 0, 1] = 20
-        mask.logits[0, 0, 2, 0] = 1
-    assert not mask()[0, 0, 0].any()
-    assert (mask()[0, 0, 1] == 1).all()
-    # 1.2·sigmoid(1/2) - 0.1
-    assert mask()[0, 0, 2].tolist() == pytest.approx([0.646951, 0.5, 0.5, 0.646951], abs=1e-5)
-
-
-def test_gradient_energy_of_a_ramp():
-    ramp = torch.arange(512.0).expand(1, 3, 512, 512) / 10
-    assert gradient_energy(torch.cat([ramp, 2 * ramp])).tolist() == pytest.approx([0.01, 0.04], rel=1e-3)
-    # What lies beside the face does not count.
-    noisy = torch.where(face_mask()[None] > 0, ramp, torch.rand(1, 3, 512, 512))
-    assert float(gradient_energy(noisy)[0]) == pytest.approx(0.01, rel=0.1)

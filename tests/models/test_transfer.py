@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 from resemblance.core.faces.crop import aligned_crops
-from resemblance.core.models.fusion import bands, match_colours
 from resemblance.core.models.prior import Prior, PriorConfig, given_by
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.models.transfer import TransferConfig, TransferGuide, TransferNet
@@ -152,22 +151,6 @@ def test_shares_follow_weights_and_order(restorer: TokenRestorer, faces: Tensor)
     torch.testing.assert_close(one.flip(0), two, rtol=1e-4, atol=1e-5)
     (heavy,) = restorer.transfer(tokens, [replace(both, weights=(1.0, 9.0))])[1]
     assert heavy[1].mean() > one[1].mean()
-
-
-def test_colours_are_the_faces_own(faces: Tensor) -> None:
-    dark = faces[:1] * 0.4 + 0.1
-    matched = match_colours(faces[1:2], dark)
-    middle = (slice(None), slice(None), slice(8 * 16, 29 * 16), slice(6 * 16, 26 * 16))
-    torch.testing.assert_close(matched[middle].mean((2, 3)), dark[middle].mean((2, 3)), rtol=0, atol=0.02)
-
-
-def test_bands_and_what_is_left_make_the_picture(faces: Tensor) -> None:
-    x = faces[:1]
-    fine, middle, coarse = bands(x)
-    rest = F.avg_pool2d(x, 8)
-    for band in (coarse, middle, fine):
-        rest = F.interpolate(rest, scale_factor=2, mode="bilinear", align_corners=False) + band
-    torch.testing.assert_close(rest, x, rtol=0, atol=1e-5)
 
 
 def test_a_restorer_without_the_part_says_so(faces: Tensor) -> None:

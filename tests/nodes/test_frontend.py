@@ -94,7 +94,7 @@ def test_a_workflow_loads_and_runs(frontend, path):
         return
     result = frontend.run()
     assert result["kind"] == "execution_success", result
-    frontend.page.wait_for_timeout(500)
+    frontend.settle()
     # Nodes grow when they show a picture.
     assert overlapping(frontend.survey()["nodes"]) == []
     assert frontend.errors == []

@@ -149,7 +149,7 @@ def test_each_face_takes_from_its_own_person_and_nobody_from_none():
         assert torch.equal(moved.code_latent[n], alone.code_latent[0]) and torch.equal(taken[n], its)
         assert not torch.equal(moved.code_latent[n], tokens.code_latent[n])
     nobody, taken = blend_codes(tokens_of(tokens.code_latent[:0]), [], 1.0)
-    assert nobody.quality.shape == (0, 8, SIDE, SIDE) and taken == []
+    assert nobody.code_latent.shape == (0, 8, SIDE, SIDE) and taken == []
     with pytest.raises(ValueError, match="shorter"):
         blend_codes(tokens, people[:2], 1.0)
 
@@ -160,7 +160,7 @@ def test_codeformer_draws_what_was_blended(tiny_codeformer):
     tokens = encode_tokens(crops_of(pixels[:1]), restorer)
     reference = person_of(restorer.encode(pixels[1:], Lookup())[1])
     calls = []
-    tokens = dataclasses.replace(tokens, code_latent=tokens.quality.requires_grad_())
+    tokens = dataclasses.replace(tokens, code_latent=tokens.code_latent.requires_grad_())
     moved, again = (blend_codes(tokens, [reference], 1.0, progress=lambda: calls.append(1))[0] for _ in range(2))
     assert torch.equal(moved.code_latent, again.code_latent) and not moved.code_latent.requires_grad and len(calls) == 2
     assert moved.content is tokens.content and moved.logits is tokens.logits and moved.skips is tokens.skips

@@ -5,7 +5,6 @@ import pytest
 import torch
 from people import calibrated
 from resemblance.core.faces.evidence import Calibration
-from resemblance.core.faces.preview import draw_rows
 from resemblance.core.geometry import TEMPLATE
 from resemblance.core.records import Face, FaceQuality, Person, References
 from resemblance.core.references.compare import compare_identity
@@ -95,12 +94,3 @@ def test_what_cannot_be_compared_is_named():
     ):
         with pytest.raises(ValueError, match=message):
             compare_identity(before, after, detect, ByColour(), against)
-
-
-def test_rows_are_drawn_side_by_side():
-    red, green = plain(*RED)[0], plain(*GREEN)[0]
-    drawn = draw_rows([[(red, "a"), (green, "b")], [(green, "c")]], 64)
-    assert drawn.shape == (3, 128, 128)
-    corners = drawn[:, [60, 60, 124, 124], [60, 124, 60, 124]].T
-    assert corners[:3].tolist() == [list(RED), list(GREEN), list(GREEN)] and len(corners[3].unique()) == 1
-    assert draw_rows([], 64).shape == (3, 64, 64)

@@ -8,7 +8,6 @@ import torch
 from people import ColourEmbedder, both, calibrated
 from resemblance.core.faces.crop import aligned_crops, pick_crops
 from resemblance.core.records import FaceQuality, Person, References
-from resemblance.core.references.likeness import effective_count, likeness, mean_identity_embedding
 from resemblance.core.references.matching import (
     Match,
     labelled,
@@ -167,23 +166,6 @@ def test_a_face_carries_whom_it_shows_and_how_sure_that_is():
     assert (shown.person, shown.match_chance, shown.by_hand) == ("anna", 0.8, True)
     shown = labelled(shown, Match(None, 0.3, 0.2, ""))
     assert (shown.person, shown.match_chance, shown.by_hand) == ("", None, False)
-
-
-def test_a_person_is_the_weighted_mean_of_the_photographs():
-    # 3 parts along 0 degrees and 1 part along 90 lie at atan(1/3)
-    mixed = person("mixed", direction(0), direction(90), weights=(3.0, 1.0), identity=[direction(90), direction(180)])
-    faces = torch.tensor([direction(0), direction(math.degrees(math.atan(1 / 3)))])
-    found = likeness(2 * faces, known(mixed))
-    assert found.flatten().tolist() == pytest.approx([3 / math.sqrt(10), 1.0])
-    assert likeness(faces, known()).shape == (2, 0)
-    assert mean_identity_embedding(mixed).tolist() == pytest.approx(
-        [-1 / math.sqrt(10), 3 / math.sqrt(10), 0], abs=1e-6
-    )
-
-
-@pytest.mark.parametrize(("weights", "count"), [((1.0, 1.0, 1.0), 3), ((2.0, 2.0), 2), ((3.0, 1.0), 1.6), ((0.2,), 1)])
-def test_photographs_that_count_less_are_fewer(weights, count):
-    assert effective_count(person("x", *[direction(0)] * len(weights), weights=weights)) == pytest.approx(count)
 
 
 # Faces

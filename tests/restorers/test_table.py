@@ -1,6 +1,4 @@
 import importlib.util
-import logging
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,24 +7,12 @@ from resemblance.core.files.checkpoints import Checkpoint, TensorInfo
 from resemblance.core.models.codeformer import CodeFormer, CodeFormerConfig
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
 from resemblance.core.models.transfer import TransferNet
-from resemblance.core.records import Lookup
 from resemblance.core.restorers.table import attach_transfer, can_load, describe, find_family, load_restorer
 from resemblance.core.restorers.token_restorer import TokenRestorer
+from restorer_files import onnx_file, restoreformer_state
 from safetensors.torch import save_file
 
 FACES = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def codeformer_file(tmp_path_factory, tiny_codeformer):
-    path = tmp_path_factory.mktemp("weights") / "any name.pth"
-    torch.save({"params_ema": tiny_codeformer.state_dict()}, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def codeformer(codeformer_file):
-    return load_restorer(codeformer_file, dtype=torch.float32)
 
 
 # CodeFormer
@@ -40,50 +26,6 @@ def test_codeformer_from_pth_and_safetensors(codeformer, tiny_codeformer, tmp_pa
         assert restorer.name == "CodeFormer" and "S-Lab" in restorer.licence
         assert all(torch.equal(v, tiny_codeformer.state_dict()[k]) for k, v in restorer.network.state_dict().items())
     assert other.fingerprint == codeformer.fingerprint
-
-
-def test_the_default_fidelity_is_a_half(codeformer):
-    outputs = [codeformer.restore(FACES[:1], fidelity) for fidelity in (None, 0.5, 0.0)]
-    assert torch.equal(outputs[0], outputs[1])
-    assert not torch.equal(outputs[0], outputs[2])
-
-
-def test_restoring_is_the_networks_steps(codeformer, tiny_codeformer):
-    """Against the steps written out: argmax codes, AdaIN as PyTorch's instance norm would do it, decode, clamp."""
-    with torch.no_grad():
-        content, skips = tiny_codeformer.encode(FACES[:1])
-        codes = tiny_codeformer.predict(content).argmax(-1)
-        words = torch.nn.functional.embedding(codes, tiny_codeformer.codebook()).mT.reshape(content.shape)
-        n = 16 * 16
-        normal = torch.nn.functional.instance_norm(words, eps=1e-5 * (n - 1) / n) * ((n - 1) / n) ** 0.5
-        quality = normal * (content.var((2, 3), keepdim=True) + 1e-5).sqrt() + content.mean((2, 3), keepdim=True)
-        expected = tiny_codeformer.decode(content, quality, skips, 0.8).clamp(0, 1)
-    # The restorer's layout in memory is another one, and random weights amplify rounding.
-    torch.testing.assert_close(codeformer.restore(FACES[:1], 0.8), expected, atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("fidelity", [-0.1, 1.5, float("nan")])
-def test_fidelity_out_of_range(codeformer, fidelity):
-    with pytest.raises(ValueError, match="Fidelity was"):
-        codeformer.restore(FACES[:1], fidelity)
-
-
-@pytest.mark.parametrize(
-    "faces", [torch.rand(1, 3, 256, 256), torch.rand(3, 512, 512), torch.zeros(1, 3, 512, 512, dtype=torch.uint8)]
-)
-def test_other_faces_are_refused(codeformer, faces):
-    with pytest.raises(ValueError, match=r"expected aligned faces, float, \(N, 3, 512, 512\)"):
-        codeformer.restore(faces)
-
-
-def test_bfloat16_restores_float32(codeformer_file, codeformer):
-    restorer = load_restorer(codeformer_file, dtype=torch.bfloat16)
-    assert next(restorer.network.parameters()).dtype == torch.bfloat16
-    # Random weights have near ties among codes, so content alone is compared.
-    content = [r.encode(FACES[:1], Lookup())[0] for r in (restorer, codeformer)]
-    assert (content[0] - content[1]).abs().mean() < 0.05 * content[1].std()
-    restored = restorer.restore(FACES[:1])
-    assert restored.dtype == torch.float32 and restored.isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -126,15 +68,6 @@ def test_loading_is_strict(tiny_codeformer, tmp_path, change):
 # The shipped network
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory):
-    torch.manual_seed(0)
-    network = ResemblanceNet(RestorerConfig(widths=(8, 8, 8), latent=8, codes=16, dim=32, layers=1, heads=1))
-    path = tmp_path_factory.mktemp("shipped") / "x.safetensors"
-    save_file(network.state_dict(), path)
-    return load_restorer(path, dtype=torch.float32)
-
-
 def test_the_shipped_network_is_known_by_its_tensors(shipped):
     assert isinstance(shipped, TokenRestorer) and shipped.name == "Resemblance"
     assert shipped.default_content == ResemblanceNet.default_content
@@ -168,44 +101,7 @@ def test_what_reads_references_belongs_to_its_restorer_and_its_embedder(
     attach_transfer(TokenRestorer(network, "x", "none", "r" * 16), network, tmp_path / "missing.safetensors")
 
 
-def test_the_picture_among_the_skips_keeps_its_precision(shipped):
-    *_, skips = shipped.encode(FACES, Lookup())
-    assert torch.equal(skips.pop(512), FACES)
-    assert skips and all(x.dtype == torch.bfloat16 for x in skips.values())
-
-
 # Every restorer
-
-
-def onnx_file(path, weight=None, size=512, scale=1.0, kind=1):
-    """A network that gives scale * picture, or weight * picture where it takes a weight (an ONNX element type)."""
-    onnx = pytest.importorskip("onnx")
-    helper = onnx.helper
-    inputs = [helper.make_tensor_value_info("input", kind, [1, 3, size, size])]
-    if weight:
-        inputs.append(helper.make_tensor_value_info("weight", weight, []))
-        nodes = [helper.make_node("Cast", ["weight"], ["w"], to=kind), helper.make_node("Mul", ["input", "w"], ["out"])]
-        constants = []
-    else:
-        constants = [helper.make_tensor("w", kind, [], [scale])]
-        nodes = [helper.make_node("Mul", ["input", "w"], ["out"])]
-    output = helper.make_tensor_value_info("out", kind, [1, 3, size, size])
-    graph = helper.make_graph(nodes, "net", inputs, [output], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, path)
-    return path
-
-
-def restoreformer_state(**changes):
-    from spandrel.architectures.RestoreFormer import RestoreFormer
-
-    torch.manual_seed(0)
-    sizes = {"n_embed": 16, "embed_dim": 32, "ch": 32, "ch_mult": (1,) * 6, "num_res_blocks": 1, "z_channels": 32}
-    network = RestoreFormer(
-        **{**sizes, "attn_resolutions": (16,), "out_ch": 3, "in_channels": 3, "resolution": 512, "dropout": 0.0,
-           "double_z": False, "enable_mid": True, "head_size": 8, **changes}
-    )  # fmt: skip
-    return network.state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -257,17 +153,6 @@ def test_every_restorer_can_be_stopped(restorers, name):
 # Others' restorers
 
 
-def test_restoreformer_sees_minus_one_to_one(restorers):
-    restorer = restorers["RestoreFormer"]
-    seen = []
-    handle = restorer.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    restored = restorer.restore(torch.linspace(0, 1, 512).expand(1, 3, 512, 512).contiguous())
-    handle.remove()
-    assert seen[0].min() == -1 and seen[0].max() == 1
-    direct = (restorer.network(seen[0])[0] + 1) / 2
-    torch.testing.assert_close(restored, direct.clamp(0, 1))
-
-
 def test_restoreformer_plus_plus_is_refused_clearly(tmp_path):
     state = restoreformer_state()
     for name in [name for name in state if name.startswith("decoder.up.5.attn")]:
@@ -276,87 +161,6 @@ def test_restoreformer_plus_plus_is_refused_clearly(tmp_path):
     assert describe(tmp_path / "x.pth").architecture == "RestoreFormer++"
     with pytest.raises(ValueError, match=r"RestoreFormer\+\+, which is supported as an ONNX file only"):
         load_restorer(tmp_path / "x.pth")
-
-
-def test_restoreformer_that_does_not_fit(tmp_path):
-    state = restoreformer_state()
-    state["decoder.conv_in.weight"] = torch.ones(1, 1, 1, 1)
-    torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match="look like RestoreFormer, but its network cannot take them"):
-        load_restorer(tmp_path / "x.pth")
-
-
-def test_gfpgan(tmp_path):
-    """Full size, since spandrel knows GFPGAN in one size only; its file is described and loaded through the table."""
-    from spandrel.architectures.GFPGAN import GFPGAN
-
-    sizes = {"out_size": 512, "num_style_feat": 512, "channel_multiplier": 2, "num_mlp": 8, "narrow": 1}
-    with torch.device("meta"):
-        empty = GFPGAN(**sizes, fix_decoder=False, input_is_latent=True, different_w=True, sft_half=True)
-    dice = torch.Generator().manual_seed(0)
-    state = {
-        name: torch.randn(t.shape, generator=dice) / max(1, t[0].numel()) ** 0.5
-        for name, t in empty.state_dict().items()
-    }
-    save_file(state, tmp_path / "x.safetensors")
-    assert describe(tmp_path / "x.safetensors").architecture == "GFPGAN"
-    restorer = load_restorer(tmp_path / "x.safetensors")
-    seen = []
-    restorer.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    face = torch.linspace(0, 1, 512).expand(1, 3, 512, 512)
-    restored = restorer.restore(face)
-    assert seen[0].min() == -1 and seen[0].max() == 1
-    assert restored.isfinite().all() and restored.std() > 0
-    assert torch.equal(restorer.restore(face), restored)  # stored noise, not fresh noise
-
-
-def test_fidelity_that_cannot_be_set_is_reported(restorers, caplog):
-    with caplog.at_level(logging.WARNING):
-        restorers["ONNX"].restore(FACES[:1], 0.3)
-    assert "net has no fidelity to set; the 0.3 given is not used" in caplog.text
-
-
-# ONNX
-
-
-def test_onnx_works_in_minus_one_to_one(tmp_path):
-    pytest.importorskip("onnxruntime")
-    restorer = load_restorer(onnx_file(tmp_path / "x.onnx", scale=0.5))
-    # 2x-1 halved is x-0.5, and back in [0,1]: x/2 + 1/4
-    torch.testing.assert_close(restorer.restore(FACES), FACES / 2 + 0.25)
-
-
-@pytest.mark.parametrize("element", [11, 1])  # float64, as the common export of CodeFormer has it, and float32
-def test_onnx_with_a_weight(tmp_path, element):
-    pytest.importorskip("onnxruntime")
-    restorer = load_restorer(onnx_file(tmp_path / "x.onnx", weight=element))
-    torch.testing.assert_close(restorer.restore(FACES, 0.0), torch.full_like(FACES, 0.5))
-    torch.testing.assert_close(restorer.restore(FACES, 1.0), FACES)
-    torch.testing.assert_close(restorer.restore(FACES), FACES / 2 + 0.25)
-
-
-def test_onnx_in_float16(tmp_path):
-    pytest.importorskip("onnxruntime")
-    restorer = load_restorer(onnx_file(tmp_path / "x.onnx", kind=10))
-    torch.testing.assert_close(restorer.restore(FACES), FACES, atol=1e-3, rtol=0)
-
-
-def test_onnx_of_another_size_or_damaged(tmp_path):
-    pytest.importorskip("onnxruntime")
-    with pytest.raises(ValueError, match=r"1024.*expected one picture \(1, 3, 512, 512\)"):
-        load_restorer(onnx_file(tmp_path / "x.onnx", size=1024))
-    whole = onnx_file(tmp_path / "y.onnx").read_bytes()
-    (tmp_path / "y.onnx").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"onnxruntime cannot load .*y\.onnx"):
-        load_restorer(tmp_path / "y.onnx")
-
-
-def test_onnx_without_onnxruntime(tmp_path, monkeypatch):
-    path = onnx_file(tmp_path / "x.onnx")
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"onnxruntime is not installed\. Install it"):
-        load_restorer(path)
-    assert describe(path).architecture == "ONNX"
 
 
 # The table

@@ -7,7 +7,7 @@ import torch
 pytest.importorskip("cv2")
 pytest.importorskip("lpips")
 from resemblance.core.geometry import template
-from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
+from resemblance.core.models.restorer import ResemblanceNet
 from resemblance.core.models.transfer import TransferNet
 from resemblance.core.training.joint import (
     ALONE,
@@ -18,7 +18,6 @@ from resemblance.core.training.joint import (
     corners,
     trained_parts,
 )
-from resemblance.core.training.restoration import grown, shifted
 
 
 def test_only_what_draws_learns():
@@ -76,26 +75,3 @@ def test_the_critic_alone_learns_from_its_own_loss():
     ]  # real and fake pull even at biases
     assert len(weights) == 5 and all(p.grad is not None and p.grad.any() for p in weights)
     assert numbers["critic"] == pytest.approx(2 - numbers["real"] + numbers["fake"], abs=0.1)  # while both are small
-
-
-def test_a_deeper_network_starts_as_the_shallow_one():
-    shallow = ResemblanceNet(RestorerConfig(encoder_blocks=1, decoder_blocks=(1, 1, 1))).eval()
-    deep = grown(shallow.state_dict()).eval()
-    face = torch.rand(1, 3, 512, 512)
-    for net in (shallow, deep):
-        content, skips = net.encode(face)
-        net.seen = content, net.decode(content, content, skips)
-    assert torch.equal(shallow.seen[0], deep.seen[0])
-    torch.testing.assert_close(shallow.seen[1], deep.seen[1])
-    state = shallow.state_dict()
-    del state["gate.0.weight"]
-    with pytest.raises(ValueError, match=r"gate\.0\.weight"):
-        grown(state)
-
-
-def test_shifting_cuts_all_pictures_alike():
-    x = torch.arange(16.0 * 16).view(1, 1, 16, 16)
-    for seed in range(10):
-        a, b = shifted(np.random.default_rng(seed), x, x + 1)
-        assert torch.equal(a + 1, b) and a[0, 0, -1, -1] == x[0, 0, -1, -1]
-        assert 8 < a.shape[-1] <= 16 and 8 < a.shape[-2] <= 16

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +14,8 @@ if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
 import cv2
-from resemblance.core.faces.identity import WEIGHTS
-from resemblance.core.records import ReferenceFeatures
-from resemblance.core.restorers.table import attach_transfer, load_restorer
-from resemblance.core.training import pairs, people
+from resemblance.core.training import pairs
 from resemblance.core.training.flow import place_error
-from resemblance.core.training.references import export
 
 
 def smooth(seed: int) -> np.ndarray:
@@ -99,49 +93,3 @@ def test_strangers_are_marked_and_their_places_unknown(work: Path) -> None:
     assert not batch.right.any()
     assert batch.here.isnan().all()
     assert float(place_error(torch.zeros(4, 2, 2, 64, 64), batch.here, batch.there, batch.right)) == 0
-
-
-def test_place_error_is_in_pixels_of_512() -> None:
-    here = torch.zeros(1, 1, 106, 2)
-    there = here + torch.tensor([3.0, 4.0]) / 256
-    right = torch.ones(1, 1, dtype=torch.bool)
-    assert float(place_error(torch.zeros(1, 1, 2, 64, 64), here, there, right)) == pytest.approx(5, rel=1e-3)
-    flow = (torch.tensor([3.0, 4.0]) / 256).view(1, 1, 2, 1, 1).expand(1, 1, 2, 64, 64)
-    assert float(place_error(flow, here, there, right)) < 0.1
-
-
-def test_another_photograph_keeps_what_makes_a_person() -> None:
-    rng = np.random.default_rng(0)
-    w, other = rng.standard_normal((2, 1, 512))
-    styles = people.another_photograph(w, other, rng)
-    assert styles.shape == (23, 512)
-    moved = ((styles - w) * (other - w)).sum(1) / np.square(other - w).sum()
-    assert moved.min() >= 0
-    assert moved[7:10].max() <= 0.2  # features
-    assert np.ptp(moved[:4]) < 1e-9 and np.ptp(moved[16:]) < 1e-9  # groups move together
-    assert np.allclose(people.another_photograph(w, other, rng, most=0.0), w)
-
-
-def test_transfer_weights_go_to_their_own_restorer_only(tmp_path: Path) -> None:
-    restorer = load_restorer()
-    network = restorer.network
-    transfer = network.transfer
-    assert transfer is not None
-    path = tmp_path / "transfer.safetensors"
-    shutil.copy(WEIGHTS, tmp_path)
-    export(transfer, path, "another", WEIGHTS)
-    network.transfer = None
-    attach_transfer(restorer, network, path)
-    assert network.transfer is None
-    export(transfer, path, restorer.fingerprint, WEIGHTS)
-    attach_transfer(restorer, network, path)
-    assert network.transfer is not None
-    torch.testing.assert_close(network.transfer.bands.bias, transfer.bands.bias, rtol=1e-2, atol=1e-2)
-
-
-def test_the_parts_of_ablations_are_all_there_is() -> None:
-    from resemblance.core.training.reference_table import PARTS
-
-    named = [name for part in PARTS.values() for name in part]
-    # Without gates nothing is fused, and the pictures are what the parts are put into.
-    assert sorted([*named, "gates", "pictures"]) == sorted(field.name for field in fields(ReferenceFeatures))

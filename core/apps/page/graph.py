@@ -85,7 +85,7 @@ KINDS = {
     "ResemblanceRefineLatent": Kind(
         (_TOKENS, _MAYBE_REFERENCES),
         (("steps", "INT"), ("identity", "FLOAT"), ("seed", "INT"), ("candidates", "INT")),
-        (_TOKENS, ("identity_mask", "MASK"), ("invention_map", "MASK"), ("report", "STRING")),
+        (_TOKENS, ("identity_mask", "MASK"), ("spread_map", "MASK"), ("report", "STRING")),
         (290, 214),
     ),
     "ResemblanceTransferTexture": Kind(

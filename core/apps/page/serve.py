@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import ipaddress
 import os
@@ -16,13 +15,14 @@ import torch
 from ...faces.detect import detect_faces
 from ...geometry import TEMPLATE_SIZE
 from ...loading import load_models
+from ..arguments import AppArguments
 from ..console import FAILURES, one_line, say
 from ..files import UsageError
 from .limits import FACES, MEGABYTES, VISITORS, WAITING
 from .people import Studio
 
 
-def run(args: argparse.Namespace, stdout: TextIO) -> int:
+def run(args: AppArguments, stdout: TextIO) -> int:
     """Serve the page until the program is interrupted.
 
     Raises:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, stdout: TextIO) -> int:
     return 0
 
 
-def open_studio(args: argparse.Namespace) -> Studio:
+def open_studio(args: AppArguments) -> Studio:
     """Load the networks.
 
     Raises:

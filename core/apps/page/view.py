@@ -66,7 +66,7 @@ class Page(Layout):
         then_look(self.belongs.input(self.say, [self.session, self.whose, self.belongs], people, **light))
         touched = [control.change for control in settings]
         touched += [control.input for control in (self.scope, self.face, self.view)]
-        gr.on(touched, self.preview, looking, shown, trigger_mode="always_last", **light)  # type: ignore[arg-type]
+        gr.on(touched, self.preview, looking, shown, trigger_mode="always_last", **light)
         saved = [self.progress, self.files, self.restore, self.all, self.stop]
         heavy = quiet | {"concurrency_limit": 1, "concurrency_id": "save"}
         runs = [

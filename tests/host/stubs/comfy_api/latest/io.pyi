@@ -31,10 +31,13 @@ class ComfyNode:
     @classmethod
     def define_schema(cls) -> Schema: ...
 
+_Input = Input
+_Output = Output
+
 class Kind:
     """A type of socket: what it takes, and what it gives."""
 
-    class Input(Input):
+    class Input(_Input):
         def __init__(
             self,
             id: str,
@@ -46,7 +49,7 @@ class Kind:
             **settings: Any,
         ) -> None: ...
 
-    class Output(Output):
+    class Output(_Output):
         def __init__(
             self, id: str | None = ..., *, display_name: str | None = ..., tooltip: str | None = ..., **settings: Any
         ) -> None: ...

@@ -1,0 +1,121 @@
+import json
+
+import torch
+from by_hand import found
+
+
+def test_the_chain_gives_what_core_gives(run, codeformer, photos):
+    from resemblance.core.faces.crop import crop_faces
+    from resemblance.core.faces.paste import paste_faces
+
+    faces = found(photos, [(0, 0), (0, 200), (1, 90)])
+    crops, image, mask = run("CropFaces", faces=faces, image=photos).args
+    assert image.shape == (3, 512, 512, 3) and mask.shape == (3, 512, 512)
+    restored = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
+    result, applied = run("PasteFaces", image=photos, crops=crops, restored=restored).args
+
+    pixels = photos.movedim(-1, 1)
+    core = crop_faces(pixels, faces.faces)
+    again = codeformer.restore(core.pixels)
+    expected, expected_mask = paste_faces(pixels, core, again)
+    assert torch.equal(image, core.pixels.movedim(1, -1)) and torch.equal(mask, core.masks[:, 0])
+    assert torch.equal(restored, again.movedim(1, -1))
+    assert torch.equal(result, expected.movedim(1, -1)) and torch.equal(applied, expected_mask[:, 0])
+    assert torch.equal(result[applied == 0], photos[applied == 0]) and not torch.equal(result, photos)
+
+
+def test_pictures_given_take_the_place_of_the_crops_own(run, codeformer, photos):
+    crops, image, _ = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos).args
+    own = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
+    # Equal pixels that lie otherwise in memory may go another way through a CPU.
+    again = run("RestoreCrops", crops=crops, restorer=codeformer, image=image)[0]
+    torch.testing.assert_close(again, own, atol=1e-3, rtol=0)
+    other = run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image)[0]
+    assert not torch.equal(other, own)
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer, image=1 - image)[0]
+    torch.testing.assert_close(run("DecodeTokens", tokens=tokens)[0], other, atol=1 / 255, rtol=0)
+    assert torch.equal(
+        run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image, strength=0.0)[0], 1 - image
+    )
+
+
+def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
+    from resemblance.nodes import restore
+
+    damaged = run("ExamplePhoto", name="woman")[0]
+    grey = torch.full_like(damaged, 0.5)
+    batch = torch.cat([damaged, grey, damaged.flip(2)])
+    monkeypatch.setattr(restore, "CHUNK", 2 * damaged[0, ..., 0].numel())
+    sizes, whole = [], restore.restore_photos
+    monkeypatch.setattr(restore, "restore_photos", lambda given, *args: sizes.append(len(given)) or whole(given, *args))
+    before = batch.clone()
+    image, mask, report = run("RestoreFaces", image=batch, detector="builtin", strength=1.0).args
+    assert sizes == [2, 1]
+    assert torch.equal(batch, before) and image.shape == batch.shape and mask.shape == batch.shape[:3]
+    assert torch.equal(image[mask == 0], batch[mask == 0]) and torch.equal(image[1], grey[0])
+    entries = json.loads(report)
+    assert entries["detector"] == "builtin" and entries["restorer"]["name"] == "Resemblance"
+    assert [e["image"] for e in entries["images"]] == [0, 1, 2]
+    assert [len(e["faces"]) for e in entries["images"]] == [1, 0, 1]
+    assert entries["images"][1]["message"] == "no face found, passed through unchanged"
+    assert entries["images"][0]["faces"][0]["strength"] == 1.0
+    alone = run("RestoreFaces", image=batch[2:], detector="builtin", strength=1.0)
+    assert torch.equal(alone[0], image[2:]) and torch.equal(alone[1], mask[2:])
+
+
+def test_a_sharp_face_is_left_almost_alone_by_default(run):
+    damaged, truth, *_ = run("ExamplePhoto", name="woman").args
+    strengths, changes = [], []
+    for image in (truth, damaged):
+        restored, _, report = run("RestoreFaces", image=image, detector="builtin").args
+        strengths.append(json.loads(report)["images"][0]["faces"][0]["strength"])
+        changes.append(float((restored - image).abs().mean()))
+    assert strengths[0] < 0.2 and strengths[1] == 1
+    assert changes[0] < 0.1 * changes[1]
+
+
+def test_restore_crops_with_references_is_the_chain(run, codeformer, known, two_people):
+    crops = run("CropFaces", faces=two_people.faces, image=two_people.damaged)[0]
+    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
+    tokens = run("TransferTexture", tokens=tokens, references=known.references, strength=0.6)[0]
+    given = {"crops": crops, "restorer": codeformer, "references": known.references}
+    restored, report = run("RestoreCrops", **given, reference_strength=0.6).args
+    assert torch.equal(restored, run("DecodeTokens", tokens=tokens)[0])
+    assert [face["person"] for face in json.loads(report)] == ["anna", "bob"]
+    blind = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
+    assert torch.equal(run("RestoreCrops", **given, reference_strength=0.0)[0], blind)
+
+
+def test_restore_faces_takes_references_or_photographs(run, codeformer, known, two_people):
+    given = {"image": two_people.damaged, "restorer": codeformer, "detector": "builtin", "strength": 1.0}
+    blind = run("RestoreFaces", **given)[0]
+    guided, mask, report = run("RestoreFaces", **given, references=known.references).args
+    faces = json.loads(report)["images"][0]["faces"]
+    assert [face["person"] for face in faces] == ["anna", "bob"] and all(face["with_references"] for face in faces)
+    assert all(set(face["identity_to_references"]) >= {"before", "restored_with"} for face in faces)
+    assert not torch.equal(guided, blind) and torch.equal(guided[mask == 0], two_people.damaged[mask == 0])
+    assert torch.equal(run("RestoreFaces", **given, references=known.references, reference_strength=0.0)[0], blind)
+    one = run("RestoreFaces", **given, references=known.references, manual="0=none")[0]
+    assert torch.equal(one[:, :, :544], blind[:, :, :544]) and torch.equal(one[:, :, 640:], guided[:, :, 640:])
+    # A photograph of one of the two: the other is restored as without.
+    one, mask, report = run("RestoreFaces", **given, reference_image=two_people.references[0]).args
+    faces = json.loads(report)["images"][0]["faces"]
+    assert [face["person"] for face in faces] == ["person", None] and "needed" in faces[1]["match"]["reason"]
+    # Beyond this column [px] nothing of the first face's crop is left.
+    assert not torch.equal(one[:, :, :640], blind[:, :, :640]) and torch.equal(one[:, :, 640:], blind[:, :, 640:])
+
+
+def test_one_setting_refines_in_restore_crops_and_restore_faces(run, person):
+    given = {"crops": person.crops, "references": person.references}
+    tokens = run("RefineLatent", tokens=person.tokens, steps=1, references=person.references)[0]
+    tokens = run("TransferTexture", tokens=tokens, references=person.references)[0]
+    restored, report = run("RestoreCrops", **given, refine=1).args
+    assert torch.allclose(restored, run("DecodeTokens", tokens=tokens)[0], atol=1e-6)
+    (face,) = json.loads(report)
+    assert face["refined"]["candidate"] == 0 and face["with_references"]
+    given = {"image": person.damaged, "detector": "builtin", "strength": 1.0}
+    plain = run("RestoreFaces", **given, refine=0)
+    assert torch.equal(plain[0], run("RestoreFaces", **given)[0]) and "refined" not in plain[2]
+    image, mask, report = run("RestoreFaces", **given, refine=1).args
+    assert torch.equal(mask, plain[1]) and not torch.equal(image, plain[0])
+    assert json.loads(report)["images"][0]["faces"][0]["refined"]["candidate"] == 0
