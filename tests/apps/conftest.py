@@ -1,6 +1,6 @@
 import pytest
 from command import Darker, one_face
-from people import ColourEmbedder, Giving
+from people import ColourEmbedder, Giving, both
 from resemblance.core.apps import faces as faces_room
 from resemblance.core.apps import references as references_room
 from resemblance.core.apps import restore as restore_room
@@ -30,7 +30,7 @@ def people(monkeypatch, patterns):
     monkeypatch.setattr(restore_room, "detector_from", lambda args: one_face)
     monkeypatch.setattr(references_room, "load_detector", lambda *args: None)
     monkeypatch.setattr(references_room, "detect_faces", lambda photos, backend: one_face(photos))
-    monkeypatch.setattr(references_room, "load_embedder", lambda choice, *args: ColourEmbedder())
+    monkeypatch.setattr(references_room, "load_embedders", lambda choice, *args: both(ColourEmbedder()))
     return restorers
 
 
@@ -40,5 +40,5 @@ def refining(monkeypatch):
     restorer = Giving(prior=True)
     monkeypatch.setattr(restore_room, "load_restorer", lambda *args: restorer)
     monkeypatch.setattr(restore_room, "detector_from", lambda args: one_face)
-    monkeypatch.setattr(restore_room, "BuiltinEmbedder", lambda device: ColourEmbedder())
+    monkeypatch.setattr(restore_room, "load_embedders", lambda device: both(ColourEmbedder()))
     return restorer

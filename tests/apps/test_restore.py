@@ -23,6 +23,7 @@ from resemblance.core.apps import restore
 class Slow:
     # The second face takes until a signal comes.
     name, fingerprint, licence, network = "slow", "0", "none", None
+    with_tokens = None
     calls = 0
     def restore(self, faces, fidelity=None, progress=None):
         self.calls += 1

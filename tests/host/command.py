@@ -14,6 +14,7 @@ class Darker:
     """A restorer that makes faces darker, by more where the fidelity is lower."""
 
     name, fingerprint, licence, network = "darker", "0" * 16, "none", None
+    with_tokens = None
 
     def restore(self, faces, fidelity=None, progress=None):
         return faces * (0.5 if fidelity is None else fidelity)

@@ -33,6 +33,7 @@ def test_what_is_invented_grows_as_content_falls(run, codeformer, photos):
 def test_a_restorer_without_tokens_is_refused_in_one_sentence(run, photos, codeformer):
     class Whole:
         name, fingerprint, licence, network = "GFPGAN", "0" * 16, "", None
+        with_tokens = None
         host = codeformer.host
 
     crops = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0]

@@ -18,6 +18,7 @@ class Mirror:
     """A restorer that mirrors faces."""
 
     name, fingerprint, licence, network = "mirror", "0" * 16, "none", None
+    with_tokens = None
 
     def restore(self, faces, fidelity=None, progress=None):
         return faces.flip(-1)

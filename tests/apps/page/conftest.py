@@ -9,6 +9,7 @@ import pytest
 from host_browser import find_chromium
 from host_server import unavailable
 from pages import DESKTOP, PATIENCE, asked
+from people import both
 from resemblance.core.apps.page import serve
 from resemblance.core.apps.page.session import Session
 
@@ -94,7 +95,7 @@ def sureness(studio, evidence):
         embed=studio.embedder.embed,
         calibration=Calibration((evidence, *(0.0,) * (TERMS - 1))),
     )
-    return replace(studio, embedder=embedder)
+    return replace(studio, models=replace(studio.models, embedders=both(embedder)))
 
 
 @pytest.fixture
