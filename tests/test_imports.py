@@ -28,7 +28,7 @@ OPTIONAL = {
 
 def imports(path: Path, top_only: bool = False) -> Iterator[tuple[str, ...]]:
     """What a file imports, as parts of a name; a relative import begins with the folders of the project."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     here = path.relative_to(ROOT).parent.parts
     for node in tree.body if top_only else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -108,7 +108,8 @@ def run(code: str) -> str:
 
 
 def test_what_programs_are_built_on_is_there():
-    lines = re.findall(r"^- ``([\w.]+)``: (.+)$", (ast.get_docstring(ast.parse(CORE.read_text())) or ""), re.M)
+    text = ast.get_docstring(ast.parse(CORE.read_text(encoding="utf-8"))) or ""
+    lines = re.findall(r"^- ``([\w.]+)``: (.+)$", text, re.M)
     assert len(lines) > 15
     for module, names in lines:
         found = importlib.import_module(f"resemblance.core.{module}")
@@ -155,7 +156,7 @@ print(module.__version__ != "", pipeline.RestoreOptions.__module__ == name + ".c
 
 def test_every_package_is_in_the_wheel():
     tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     folders = {path.parent.relative_to(ROOT).parts for path in SOURCES if path.name == "__init__.py"}
     assert set(settings["packages"]) == {".".join(("resemblance", *parts)) for parts in folders}
     assert settings["package-data"]["resemblance.core.weights"] == ["*.safetensors"]

@@ -108,7 +108,7 @@ class PeoplePool:
 
     def views(self, rng: np.random.Generator, count: int) -> Views:
         """`count` damaged views."""
-        rows = [int(rng.choice(self._kinds[rng.choice(list(SHARES), p=self._shares)])) for _ in range(count)]
+        rows = [int(rng.choice(self._kinds[str(rng.choice(list(SHARES), p=self._shares))])) for _ in range(count)]
         return Views(to_tensor([self._view(row, rng) for row in rows]), torch.tensor(rows))
 
     def _view(self, number: int, rng: np.random.Generator) -> np.ndarray:

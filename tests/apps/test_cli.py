@@ -17,7 +17,7 @@ def test_the_installed_command_answers_quickly_and_by_itself():
 
 
 def test_the_readme_shows_commands_that_exist():
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     shown = [
         line.split("&& .venv/bin/")[-1]
         for line in text.splitlines()
@@ -31,14 +31,14 @@ def test_the_readme_shows_commands_that_exist():
 
 
 def test_the_readme_has_the_command_that_ci_runs():
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"<!-- test command -->\n```sh\n(.*)\n```\n", text)
     assert command.endswith("pytest") and "ruff check" in command and "mypy" in command
 
 
 def test_the_readme_shows_python_that_runs(tmp_path, monkeypatch):
     root = Path(__file__).parents[2]
-    (code,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     Image.open(root / "tests/photos/astronaut_damaged.jpg").save("old.jpg", quality=95)
     exec(compile(code, "README.md", "exec"), {})

@@ -96,7 +96,7 @@ def serve(studio: Studio, host: str, port: int, folder: str) -> Any:
             server_port=port or None,
             theme=theme,
             css_paths=[CSS],
-            js=SCRIPT.read_text(),
+            js=SCRIPT.read_text(encoding="utf-8"),
             quiet=True,
             show_error=True,
             prevent_thread_lock=True,
