@@ -52,7 +52,7 @@ def test_the_graph_does_the_same_in_comfyui(session, server):
     """Opened in ComfyUI's own frontend and run there, it gives the picture that the page saved."""
     given = references("two_people", 1, 3)
     take(session, [TWO], given)
-    settings = Settings(0.6, 0.9, 0.8, 2 if session.studio.refines else 0)
+    settings = Settings(0.6, 0.9, 0.8, 2 if session.studio.restorer.prior else 0)
     (*_, step) = session.restore([TWO], settings, ".png", Run.begin())
     for path in (TWO, *given):
         (server.base / "input" / path.name).write_bytes(path.read_bytes())
