@@ -70,6 +70,17 @@ def test_smaller_faces_are_means(tiny, size):
 
 
 @torch.no_grad()
+def test_a_face_may_be_drawn_from_its_features(tiny):
+    """Half the picture's size, where nothing is left to be averaged."""
+    small = Generator(TINY, size=16)
+    small.load_state_dict(tiny.state_dict())
+    styles = torch.randn(2, 8, 8)
+    features = small.synthesis.features(styles, 8)
+    assert features.shape == (2, 16, 8, 8)
+    assert torch.allclose(small.synthesis.finish(features, styles), small(styles), rtol=1e-4, atol=1e-3)
+
+
+@torch.no_grad()
 def test_bfloat16_draws_the_same_face(tiny):
     styles = torch.randn(2, 8, 8)
     exact = tiny(styles)
