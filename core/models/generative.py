@@ -58,6 +58,13 @@ class GenerativeTokens(nn.Module):
         g = torch.sigmoid(self.gate_logits(content, quality))
         return content + quality_weight * (1 - content_weight * (1 - g)) * (quality - content)
 
+    def told(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
+        """Content, logits, the mean of the code words that they ask for, the mix of both that is drawn, and skips."""
+        content, skips = self.encode(faces)
+        logits = self.predict(content)
+        words = (logits.float().softmax(-1) @ self.embedding.float()).mT.unflatten(2, content.shape[2:])
+        return content, logits, words, self.mixed(content, words), skips
+
 
 class GenerativeNet(GenerativeTokens):
     """The whole restorer: tokens, and a decoder that draws them.

@@ -63,13 +63,16 @@ class StyleHead(nn.Module):
         self.layers = nn.ModuleList(TransformerLayer(c.dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.dim)
         self.squeeze = nn.Linear(c.dim, c.squeezed)
+        # The linear part is fitted, not trained: for as few people as can be drawn nothing else is as good.
+        self.direct = nn.Linear(places * (c.latent + c.features), c.axes)
         self.dropout = nn.Dropout(c.dropout)
         self.hidden = nn.Linear(places * c.squeezed, c.hidden)
         self.out = nn.Linear(c.hidden, c.axes)
         self.register_buffer("mean", torch.zeros(c.style))
         self.register_buffer("axes", torch.zeros(c.axes, c.style))
-        for parameter in self.out.parameters():
+        for parameter in (*self.out.parameters(), *self.direct.parameters()):
             nn.init.zeros_(parameter)
+        self.direct.requires_grad_(False)
 
     def forward(self, latent: Tensor, features: Tensor, w: float = 1.0) -> Tensor:
         """Tell the style.
@@ -82,10 +85,24 @@ class StyleHead(nn.Module):
         Returns:
             (N,style).
         """
-        seen = w * features.to(latent) if w else latent.new_zeros(len(latent), self.config.features, *latent.shape[2:])
-        x = self.down0(F.relu(self.enter(torch.cat([latent, seen], 1))))
+        x = self.seen(latent, features, w)
+        along = self.direct(coarse(x))
+        x = self.down0(F.relu(self.enter(x)))
         x = self.down1(F.relu(x)).flatten(2).mT + self.position
         for layer in self.layers:
             x = layer(x)
         x = self.dropout(self.squeeze(self.norm(x)).flatten(1))
-        return self.mean + self.out(F.gelu(self.hidden(x))) @ self.axes
+        return self.mean + (along + self.out(F.gelu(self.hidden(x)))) @ self.axes
+
+    def seen(self, latent: Tensor, features: Tensor, w: float) -> Tensor:
+        """What is looked at, (N,latent+features,side,side); the arguments are those of :meth:`forward`."""
+        if w == 0:
+            seen = latent.new_zeros(len(latent), self.config.features, *latent.shape[2:])
+        else:
+            seen = w * features.to(latent)
+        return torch.cat([latent, seen], 1)
+
+
+def coarse(x: Tensor) -> Tensor:
+    """Means of 4x4 places of (N,C,side,side), as numbers (N,C*side²/16)."""
+    return F.avg_pool2d(x, 4).flatten(1)

@@ -44,6 +44,8 @@ class Modulation(nn.Module):
 class StyledConvolution(nn.Module):
     """Modulation, convolution (3x3, or depthwise 3x3 and pointwise), fixed noise, leaky ReLU."""
 
+    noise: Tensor
+
     def __init__(self, latent: int, inputs: int, outputs: int, side: int, separable: bool = True) -> None:
         super().__init__()
         self.modulation = Modulation(latent, inputs)

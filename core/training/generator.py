@@ -68,7 +68,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, config: GeneratorConfig, size: int) -> None:
         super().__init__()
-        self.shrink = config.side // size
+        self.config, self.shrink = config, config.side // size
         latent, channels = config.latent, config.channels
         self.register_buffer("input", torch.zeros(1, channels[0], START, START))
         self.conv1 = StyledConvolution(latent, channels[0], channels[0], START, separable=False)

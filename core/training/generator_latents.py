@@ -4,7 +4,8 @@ No picture is decoded: a drawn face's latent (see :mod:`.generator_basis`), its 
 encoder's first levels stay as the first restorer's: they see through damage already, and cost half of the time.
 People are drawn beside the training, in a share of its time (:mod:`.drawn`). The style head also learns on the latents
 of people of whom nothing else is drawn, blurred and mixed, with its eyes closed to the encoder: as it is used where
-content is 0.
+content is 0. In the hours that a CPU has, that is less than :mod:`.generator_style` gives at once: ``--no-style`` saves
+them.
 
 What to see before going on: of the people held out, severely damaged, at most 60% of the latent's variance and 55% of
 the style's are left unexplained (1 is the mean face). They are measured again and again, in the log and in
@@ -131,22 +132,17 @@ def imagined(generator: Generator, basis: Basis, rng: np.random.Generator, count
     return basis.face + torch.cat(uncertain) + mixes * others, w
 
 
-def told(
-    net: GenerativeTokens, damaged: Tensor, content_weight: float = 1.0
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Content, logits, code words looked up softly, the latent that is drawn, and the style."""
-    h, skips = net.encode(damaged)
-    logits = net.predict(h)
-    soft = (logits.float().softmax(-1) @ net.embedding).mT.unflatten(2, h.shape[2:])
-    z = net.mixed(h, soft)
-    seen = soft if content_weight == 0 else z
-    return h, logits, soft, z, net.style(seen, skips[SIDE], content_weight)
-
-
 class LatentLoss:
-    """What the network should have told of a batch of :class:`Known`."""
+    """What the network should have told of a batch of :class:`Known`.
 
-    def __init__(self, net: GenerativeTokens, basis: Basis, generator: Generator, seed: int, step: int) -> None:
+    Args:
+        net: in training.
+        basis: of the latents.
+        generator: imagines people for the style head; None leaves that alone.
+        seed, step: where chance begins.
+    """
+
+    def __init__(self, net: GenerativeTokens, basis: Basis, generator: Generator | None, seed: int, step: int) -> None:
         self.net, self.basis, self.generator = net, basis, generator
         self.device = str(net.embedding.device)
         self.shares = Shares(basis, self.device)
@@ -156,17 +152,21 @@ class LatentLoss:
         """The loss and numbers for the log."""
         assert isinstance(batch, Known)
         batch = batch.to(self.device)
-        content_weight = 0.0 if self.choice.random() < CODES_ALONE else 1.0
-        h, logits, soft, z, w = told(self.net, batch.damaged, content_weight)
+        h, logits, soft, z, skips = self.net.told(batch.damaged)
         codes = self.basis.codes(batch.latents)
         latent, looked_up, mixed = (self.shares.of_both(x, batch.latents) for x in (h, soft, z))
         entropy = F.cross_entropy(logits.float().flatten(0, 1), codes.flatten())
-        wrong = self.shares.of_styles(w, batch.styles)
-        style = (wrong * batch.coloured).sum() / batch.coloured.sum().clamp(min=1)
-        uncertain, styles = imagined(self.generator, self.basis, self.choice, len(batch))
-        known = self.shares.of_styles(self.net.style(uncertain, uncertain, 0.0), styles).mean()
-        value = latent + looked_up + mixed + ENTROPY * entropy + STYLE * style + IMAGINED * known
-        numbers = {"h": latent, "soft": looked_up, "z": mixed, "ce": entropy, "w": style, "imagined": known}
+        value = latent + looked_up + mixed + ENTROPY * entropy
+        numbers = {"h": latent, "soft": looked_up, "z": mixed, "ce": entropy}
+        if self.generator is not None:
+            alone = self.choice.random() < CODES_ALONE
+            w = self.net.style(soft if alone else z, skips[SIDE], 0.0 if alone else 1.0)
+            wrong = self.shares.of_styles(w, batch.styles)
+            style = (wrong * batch.coloured).sum() / batch.coloured.sum().clamp(min=1)
+            uncertain, styles = imagined(self.generator, self.basis, self.choice, len(batch))
+            known = self.shares.of_styles(self.net.style(uncertain, uncertain, 0.0), styles).mean()
+            value = value + STYLE * style + IMAGINED * known
+            numbers |= {"w": style, "imagined": known}
         return value, {name: number.item() for name, number in numbers.items()}
 
 
@@ -184,7 +184,8 @@ def measure(net: GenerativeTokens, basis: Basis, faces: DrawnFaces, count: int) 
     for severity in SEVERITIES:
         sums = np.zeros(4)
         for i, damaged in enumerate(damage_all(pictures, names, severity)):
-            h, _, soft, z, w = told(net, to_tensor([damaged]))
+            h, _, soft, z, skips = net.told(to_tensor([damaged]))
+            w = net.style(z, skips[SIDE])
             sums[:3] += [float(shares.of_features(x, latents[i : i + 1])) / spread for x in (h, soft, z)]
             sums[3] += float(shares.of_styles(w, styles[i : i + 1]).mean()) / style_spread
         result |= {f"{severity} {name}": s / count for name, s in zip(("h", "soft", "z", "w"), sums, strict=True)}
@@ -214,6 +215,12 @@ def main() -> None:
     """Train."""
     parser = arguments(__doc__.splitlines()[0], minutes=80, lr=6e-4)
     parser.add_argument("--grow", type=float, default=0.3, help="share of the time in which people are drawn")
+    parser.add_argument(
+        "--style",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="train the style head, too",
+    )
     parser.set_defaults(batch=6)
     options = parser.parse_args()
     start(options)
@@ -227,7 +234,7 @@ def main() -> None:
     for name in FROZEN:
         net.encoder.get_submodule(name).requires_grad_(False)
     stage = Stage("generator_latents", net.to(options.device).to(memory_format=torch.channels_last), options, RATES)
-    loss = LatentLoss(stage.module, basis, generator, options.seed, stage.step)
+    loss = LatentLoss(stage.module, basis, generator if options.style else None, options.seed, stage.step)
     measured = stage.seconds
 
     def report(net: nn.Module, count: int) -> None:

@@ -15,7 +15,6 @@ from resemblance.core.training.generator_latents import (
     imagined,
     known_batch,
     measure,
-    told,
     write_row,
 )
 from resemblance.core.training.generator_start import begin
@@ -151,15 +150,15 @@ def test_it_learns_and_is_measured_on_those_held_out(basis):
     assert HELD <= 100
 
 
-def test_told_from_codes_alone_the_style_does_not_depend_on_the_encoder(basis):
-    net = network(basis).eval()
-    torch.nn.init.normal_(net.style.out.weight)
-    face = torch.rand(2, 3, 512, 512)
-    with torch.no_grad():
-        h, logits, soft, z, w = told(net, face, 0.0)
-        assert h.shape == soft.shape == z.shape == (2, 8, 32, 32) and logits.shape == (2, 1024, 16)
-        assert torch.equal(w, net.style(soft, torch.randn_like(soft), 0.0))
-        assert not torch.equal(w, told(net, face)[4])
+def test_the_style_head_may_be_left_alone(basis):
+    net = network(basis).train()
+    value, numbers = LatentLoss(net, basis, None, seed=0, step=0)(
+        known_batch(Faces(basis), np.random.default_rng(0), 2), 0.0
+    )
+    value.backward()
+    assert set(numbers) == {"h", "soft", "z", "ce"}
+    assert all(p.grad is None for p in net.style.parameters())
+    assert net.transformer.head.weight.grad.any() and net.encoder.out.weight.grad.any() and net.place.grad.any()
 
 
 def test_the_start_tells_the_latent_that_a_linear_map_tells(basis):
