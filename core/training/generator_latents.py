@@ -20,7 +20,7 @@ import argparse
 import csv
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +72,10 @@ class Known:
         return Known(*(x.to(device) for x in (self.damaged, self.latents, self.styles, self.coloured)))
 
 
-def known_batch(faces: DrawnFaces, rng: np.random.Generator, count: int) -> Known:
-    """`count` people in all of training's damage."""
+def known_batch(faces: DrawnFaces, rng: np.random.Generator, count: int, who: Sequence[int] | None = None) -> Known:
+    """`count` people at random, or those of whom the places are given, in all of training's damage."""
     damaged, latents, styles, coloured = [], [], [], []
-    for i in rng.integers(len(faces), size=count):
+    for i in rng.integers(len(faces), size=count) if who is None else who:
         drawn = faces[int(i)]
         aged = age(drawn.picture, rng)
         severity = str(rng.choice(list(SEVERITY_SHARES), p=list(SEVERITY_SHARES.values())))

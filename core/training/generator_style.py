@@ -1,8 +1,8 @@
 """The second restorer, after step 2: the linear part of its style head, fitted in closed form.
 
 Ridge regression, in its dual form, from what the trained encoder makes of damaged faces (means of 4x4 places) to their
-styles; a tenth of the faces with the encoder unseen, as at content 0. People left out choose how strong it is, and
-whether the trained part of the head stays beside it.
+styles; a tenth of the faces with the encoder unseen, as at content 0. People left out choose how strong it is, how far
+what is seen is brought to one scale, and whether the trained part of the head stays beside it.
 
     python -m resemblance.core.training.generator_style --work WORK --count 1500
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ log = logging.getLogger(__name__)
 
 FILE = "generator_tokens.safetensors"
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # in parts of the mean of the kernel's diagonal
-LEFT_OUT = 5  # every fifth row chooses among them
+EVENNESS = (0.0, 0.5, 1.0)  # power of its spread by which each number is divided
+LEFT_OUT = 5  # every fifth person chooses among them
 BATCH = 4
 
 
@@ -45,74 +47,86 @@ def read_tokens(checkpoint: Path) -> GenerativeTokens:
     return net.eval().requires_grad_(False)
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Of M damaged faces what the linear part sees (M,D), the head's style and the true one (M,L), and who (M,)."""
+
+    seen: Tensor
+    said: Tensor
+    true: Tensor
+    who: Tensor
+
+
 @torch.no_grad()
-def rows_of(net: GenerativeTokens, faces: DrawnFaces, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What the linear part sees of `count` damaged faces (M,D), the whole head's style and the true one, both (M,L)."""
-    seen, said, true = [], [], []
+def rows_of(net: GenerativeTokens, faces: DrawnFaces, count: int, seed: int) -> Rows:
+    """`count` damaged faces, of all people in turn; those that lost their colours are left out."""
+    rows: list[tuple[Tensor, ...]] = []
     began = time.monotonic()
+    everyone = np.random.default_rng(seed).permutation(len(faces))
     for i in range(-(-count // BATCH)):
         rng = np.random.default_rng((seed, i))
-        batch = known_batch(faces, rng, BATCH)
+        who = everyone[np.arange(i * BATCH, (i + 1) * BATCH) % len(everyone)]
+        batch = known_batch(faces, rng, BATCH, who.tolist())
         _, _, soft, z, skips = net.told(batch.damaged)
         w = 0.0 if rng.random() < CODES_ALONE else 1.0
         latent = z if w else soft
-        kept = batch.coloured
-        seen.append(coarse(net.style.seen(latent, skips[SIDE], w))[kept])
-        said.append(net.style(latent, skips[SIDE], w)[kept])
-        true.append(batch.styles[kept])
+        found = coarse(net.style.seen(latent, skips[SIDE], w)), net.style(latent, skips[SIDE], w), batch.styles
+        rows.append(tuple(x[batch.coloured] for x in (*found, torch.from_numpy(who))))
         if i % 25 == 24:
             log.info("%d faces, %.2f a second", (i + 1) * BATCH, (i + 1) * BATCH / (time.monotonic() - began))
-    return torch.cat(seen), torch.cat(said), torch.cat(true)
+    return Rows(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
 
-def dual_ridge(x: Tensor, y: Tensor, strengths: tuple[float, ...] = STRENGTHS) -> tuple[Tensor, Tensor, float]:
-    """Weight (O,D) and bias (O,) from x (M,D) to y (M,O), and the share that is left of rows that were left out."""
-    others = torch.arange(len(x)) % LEFT_OUT == 0
-    errors = {}
-    for strength in strengths:
-        weight, bias = _solve(x[~others], y[~others], strength)
-        left = (x[others] @ weight.T + bias - y[others]).square().sum()
-        errors[strength] = float(left / (y[others] - y[~others].mean(0)).square().sum())
-    log.info("ridge: %s", {strength: round(error, 3) for strength, error in errors.items()})
+def dual_ridge(
+    x: Tensor, y: Tensor, others: Tensor, strengths: tuple[float, ...] = STRENGTHS
+) -> tuple[Tensor, Tensor, float]:
+    """Weight (O,D) and bias (O,) from x (M,D) to y (M,O), and the squares left of the rows left out, `others` (M,)."""
+    kept, wanted = x[~others], y[~others]
+    solutions = _solve(kept, wanted, strengths)
+    errors = {
+        strength: float((x[others] @ weight.T + bias - y[others]).square().sum())
+        for strength, (weight, bias) in zip(strengths, solutions, strict=True)
+    }
     best = min(errors, key=lambda strength: errors[strength])
-    weight, bias = _solve(x, y, best)
+    ((weight, bias),) = _solve(x, y, (best,))
     return weight, bias, errors[best]
 
 
-def _solve(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+def _solve(x: Tensor, y: Tensor, strengths: tuple[float, ...]) -> list[tuple[Tensor, Tensor]]:
     mean, wanted = x.mean(0), y.mean(0)
     centred = x - mean
     kernel = centred @ centred.T
-    kernel += strength * kernel.diagonal().mean() * torch.eye(len(kernel))
-    weight = torch.linalg.solve(kernel, y - wanted).T @ centred
-    return weight, wanted - weight @ mean
+    unit = kernel.diagonal().mean() * torch.eye(len(kernel), dtype=x.dtype)
+    weights = [torch.linalg.solve(kernel + strength * unit, y - wanted).T @ centred for strength in strengths]
+    return [(weight, wanted - weight @ mean) for weight in weights]
 
 
 @torch.no_grad()
-def fit(net: GenerativeTokens, seen: Tensor, said: Tensor, true: Tensor) -> dict[str, float]:
-    """Fit the linear part; the shares left, of people left out, by it alone and beside the trained part.
+def fit(net: GenerativeTokens, rows: Rows) -> dict[str, float]:
+    """Fit the linear part; the shares left of people left out, by each way to do it.
 
     What the head says without its linear part is as good on the people that it was trained on as it is nowhere else, so
     it stays only where it helps people left out.
     """
     head = net.style
-    scale = head.axes.square().sum(1)
-    direct = seen @ head.direct.weight.T + head.direct.bias
-    targets = {
-        "alone": (true - head.mean) @ head.axes.T / scale,
-        "beside": (true - said) @ head.axes.T / scale + direct,
-    }
-    deviation = scale.sqrt()
-    found = {name: dual_ridge(seen, target * deviation) for name, target in targets.items()}
-    spread = (targets["alone"] * deviation).var(0).sum()
-    shares = {
-        name: error * float((targets[name] * deviation).var(0).sum() / spread) for name, (*_, error) in found.items()
-    }
-    best = min(shares, key=lambda name: shares[name])
-    weight, bias, _ = found[best]
+    deviation = head.axes.square().sum(1).sqrt()
+    axes = (head.axes / deviation[:, None]).T
+    others = rows.who % LEFT_OUT == 0
+    alone = (rows.true - head.mean) @ axes
+    trained = (rows.said - head.mean) @ axes - (rows.seen @ head.direct.weight.T + head.direct.bias) * deviation
+    whole = float((alone[others] - alone[~others].mean(0)).square().sum())
+    spread = rows.seen.std(0) + 1e-6
+    best, shares = (float("inf"), Tensor(), Tensor(), False), {}
+    for evenness in EVENNESS:
+        factor = spread.pow(-evenness)
+        for beside, target in ((False, alone), (True, alone - trained)):
+            weight, bias, error = dual_ridge(rows.seen * factor, target, others)
+            shares[f"evenness {evenness}, {'beside' if beside else 'alone'}"] = error / whole
+            best = min(best, (error, weight * factor, bias, beside), key=lambda one: one[0])
+    _, weight, bias, beside = best
     head.direct.weight.copy_(weight / deviation[:, None])
     head.direct.bias.copy_(bias / deviation)
-    if best == "alone":
+    if not beside:
         head.out.weight.zero_()
         head.out.bias.zero_()
     return shares
@@ -132,7 +146,7 @@ def main() -> None:
     net = read_tokens(args.work / "generator_latents.pt")
     basis, generator = read_basis(args.work), load_generator(args.assets)
     faces = DrawnFaces(args.work, generator, basis)
-    shares = fit(net, *rows_of(net, faces, args.count, args.seed + 40))
+    shares = fit(net, rows_of(net, faces, args.count, args.seed + 40))
     log.info("of the style is left: %s", {name: round(share, 3) for name, share in shares.items()})
     numbers = measure(net, basis, DrawnFaces(args.work, generator, basis, held_out=True), HELD)
     log.info("held out: %s", ", ".join(f"{name} {number:.3f}" for name, number in numbers.items()))

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 CELL = 16  # px of the face for one of the latent
 PHOTOGRAPHS = 0.4  # of the faces
-SHARES = {"london": 0.15, "portraits": 0.15, "members": 0.45, "congress": 0.25}  # of the photographs
+SHARES = {"london": 0.2, "portraits": 0.15, "members": 0.25, "congress": 0.4}  # of the photographs
 HALF_SCALE = 2.3  # above, a photograph is truth at a quarter only
 WORN = 0.12  # damage of the most worn photograph that is truth
 
