@@ -81,6 +81,10 @@ class Basis:
         """Its tensors by name."""
         return {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
 
+    def to(self, device: torch.device | str) -> Basis:
+        """The same on a device."""
+        return Basis(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
     def to_latent(self, features: Tensor) -> Tensor:
         """Features (N,512,h,w) to latents (N,C,h,w)."""
         weight = self.components / self.scale[:, None]

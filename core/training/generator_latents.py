@@ -128,7 +128,7 @@ def imagined(generator: Generator, basis: Basis, rng: np.random.Generator, count
             latent = F.avg_pool2d(latent, 2 * width + 1, 1, width, count_include_pad=False)
         uncertain.append(float(rng.uniform(0.4, 1)) * latent)
     others = torch.cat(uncertain).roll(1, 0)
-    mixes = torch.from_numpy(rng.uniform(0, 0.4, (count, 1, 1, 1)).astype(np.float32))
+    mixes = torch.from_numpy(rng.uniform(0, 0.4, (count, 1, 1, 1)).astype(np.float32)).to(others)
     return basis.face + torch.cat(uncertain) + mixes * others, w
 
 
@@ -143,8 +143,8 @@ class LatentLoss:
     """
 
     def __init__(self, net: GenerativeTokens, basis: Basis, generator: Generator | None, seed: int, step: int) -> None:
-        self.net, self.basis, self.generator = net, basis, generator
         self.device = str(net.embedding.device)
+        self.net, self.basis, self.generator = net, basis.to(self.device), generator
         self.shares = Shares(basis, self.device)
         self.choice = np.random.default_rng((seed, 3, step))
 
@@ -184,9 +184,9 @@ def measure(net: GenerativeTokens, basis: Basis, faces: DrawnFaces, count: int) 
     for severity in SEVERITIES:
         sums = np.zeros(4)
         for i, damaged in enumerate(damage_all(pictures, names, severity)):
-            h, _, soft, z, skips = net.told(to_tensor([damaged]))
-            w = net.style(z, skips[SIDE])
-            sums[:3] += [float(shares.of_features(x, latents[i : i + 1])) / spread for x in (h, soft, z)]
+            h, _, soft, z, skips = net.told(to_tensor([damaged]).to(net.embedding.device))
+            w = net.style(z, skips[SIDE]).cpu()
+            sums[:3] += [float(shares.of_features(x.cpu(), latents[i : i + 1])) / spread for x in (h, soft, z)]
             sums[3] += float(shares.of_styles(w, styles[i : i + 1]).mean()) / style_spread
         result |= {f"{severity} {name}": s / count for name, s in zip(("h", "soft", "z", "w"), sums, strict=True)}
     return result
@@ -234,7 +234,8 @@ def main() -> None:
     for name in FROZEN:
         net.encoder.get_submodule(name).requires_grad_(False)
     stage = Stage("generator_latents", net.to(options.device).to(memory_format=torch.channels_last), options, RATES)
-    loss = LatentLoss(stage.module, basis, generator if options.style else None, options.seed, stage.step)
+    imagining = load_generator(options.assets, device=options.device) if options.style else None
+    loss = LatentLoss(stage.module, basis, imagining, options.seed, stage.step)
     measured = stage.seconds
 
     def report(net: nn.Module, count: int) -> None:

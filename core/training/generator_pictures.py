@@ -128,7 +128,7 @@ class PictureLoss:
     """
 
     def __init__(self, net: GenerativeNet, basis: Basis, options: argparse.Namespace, step: int) -> None:
-        self.net, self.basis, self.device = net, basis, options.device
+        self.net, self.basis, self.device = net, basis.to(options.device), options.device
         self.perceptual = lpips("alex", options.assets).to(options.device)
         self.recognizer = Recognizer("arcface", options.assets).to(options.device)
         self.shares = Shares(basis, options.device)
@@ -232,9 +232,9 @@ class Look:
             for severity in SEVERITIES:
                 damaged = to_tensor(damage_all(faces, names, severity))
                 drawn = []
-                for face in damaged.split(1):
+                for face in damaged.to(net.embedding.device).split(1):
                     h, _, words, _, skips = net.told(face)
-                    drawn.append(net.decode(h, words, skips).clamp(0, 1))
+                    drawn.append(net.decode(h, words, skips).clamp(0, 1).cpu())
                 result = torch.cat(drawn)
                 found = self.judges(result, truth)
                 numbers |= {f"{name} {severity} {metric}": float(np.mean(found[metric])) for metric in METRICS}
