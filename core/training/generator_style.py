@@ -25,6 +25,7 @@ from torch import Tensor
 from ..models.generative import GenerativeTokens
 from ..models.style_head import coarse
 from .drawn import DrawnFaces
+from .faces import FaceGenerator
 from .generator import load_generator
 from .generator_basis import SIDE, read_basis
 from .generator_latents import CODES_ALONE, HELD, known_batch, measure
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 FILE = "generator_tokens.safetensors"
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # in parts of the mean of the kernel's diagonal
-EVENNESS = (0.0, 0.5, 1.0)  # power of its spread by which each number is divided
+EVENNESS = (0.0, 0.7, 1.0, 1.3)  # power of its spread by which each number is divided
 LEFT_OUT = 5  # every fifth person chooses among them
 BATCH = 4
 
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
     parser.add_argument("--count", type=int, default=1500, help="damaged faces")
+    parser.add_argument("--grow", type=int, default=0, help="people to draw before: each tells a style")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -145,7 +147,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     net = read_tokens(args.work / "generator_latents.pt")
     basis, generator = read_basis(args.work), load_generator(args.assets)
-    faces = DrawnFaces(args.work, generator, basis)
+    faces = DrawnFaces(args.work, generator, basis, FaceGenerator(args.assets).synthesize if args.grow else None)
+    for _ in range(args.grow):
+        faces.grow()
+    log.info("%d people", len(faces))
     shares = fit(net, rows_of(net, faces, args.count, args.seed + 40))
     log.info("of the style is left: %s", {name: round(share, 3) for name, share in shares.items()})
     numbers = measure(net, basis, DrawnFaces(args.work, generator, basis, held_out=True), HELD)
