@@ -44,7 +44,7 @@ from .truths import Shown, Truths
 
 log = logging.getLogger(__name__)
 
-RATES = {"encoder": 0.25, "transformer": 0.25, "style": 0.5}
+RATES = {"encoder": 0.15, "transformer": 0.15, "style": 0.3}
 PIXEL, PERCEIVED, PARTS, IDENTITY = 1.0, 1.0, 0.5, 1.5
 LATENTS, ENTROPY, STYLE = 0.2, 0.02, 0.1  # where a face was drawn
 SIDE = 16  # places of the latent in a square's side
@@ -245,7 +245,7 @@ class Look:
 
 def main() -> None:
     """Train."""
-    parser = arguments(__doc__.splitlines()[0], minutes=90, lr=4e-4)
+    parser = arguments(__doc__.splitlines()[0], minutes=90, lr=8e-4)
     parser.set_defaults(batch=3)
     options = parser.parse_args()
     start(options)

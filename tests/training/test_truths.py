@@ -82,12 +82,12 @@ def test_two_of_five_are_photographs_and_say_where_they_are_sharp(work):
 
 def test_squares_are_of_faces_sharp_at_full_size_and_lie_within_them(work):
     faces = Truths(work[0], People())
-    places = set()
-    for i in range(30):
-        batch = faces.batch(np.random.default_rng(i), 4, side=16)
+    places = []
+    for i in range(40):
+        batch = faces.batch(np.random.default_rng(i), 1, side=16)
         assert (batch.size == 1).all()
-        places.add(batch.square)
-    rows = {row for row, _ in places} | {column for _, column in places}
-    assert rows == set(range(0, 17, 2))
-    again = faces.batch(np.random.default_rng(29), 4, side=16)
+        places += batch.square
+    assert set(places) <= set(range(0, 17, 2)) and len(set(places)) > 6
+    assert np.mean([4 <= place <= 12 for place in places]) > 0.6  # the middle, more often than by chance
+    again = faces.batch(np.random.default_rng(39), 1, side=16)
     assert again.square == batch.square and torch.equal(again.damaged, batch.damaged)
