@@ -64,8 +64,6 @@ class FacePool:
 
     def draw(self, rng: np.random.Generator, sharp_only: bool) -> tuple[np.ndarray, bool]:
         """A clean face, moved a little as a detector would, and whether it is truth at full size."""
-        import cv2
-
         from .wear import occlude
 
         names = [n for n in SHARES if len(self.rows[n]) and not (sharp_only and n == "members")]
@@ -74,17 +72,25 @@ class FacePool:
         row = int(rng.choice(self.rows[name]))
         face = self.arrays[name][row]
         sharp = name in ("generated", "references") or self.scales[row] <= MAX_SCALE
-        if rng.random() < 0.5:
-            face = face[:, ::-1]
-        if rng.random() < 0.5:
-            matrix = cv2.getRotationMatrix2D((255.5, 255.5), rng.uniform(-5, 5), rng.uniform(0.92, 1.08))
-            matrix[:, 2] += rng.uniform(-10, 10, 2)
-            face = cv2.warpAffine(
-                np.ascontiguousarray(face), matrix, (512, 512), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-            )
+        face = jolted(face, rng)
         if rng.random() < OCCLUDED:
             face = occlude(np.ascontiguousarray(face), self.generated[rng.integers(len(self.generated))], rng)
         return age(np.ascontiguousarray(face), rng), sharp
+
+
+def jolted(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A face (512,512,3) uint8, in half of the cases mirrored, in half moved a little, as a detector would."""
+    import cv2
+
+    if rng.random() < 0.5:
+        face = face[:, ::-1]
+    if rng.random() < 0.5:
+        matrix = cv2.getRotationMatrix2D((255.5, 255.5), rng.uniform(-5, 5), rng.uniform(0.92, 1.08))
+        matrix[:, 2] += rng.uniform(-10, 10, 2)
+        face = cv2.warpAffine(
+            np.ascontiguousarray(face), matrix, (512, 512), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        )
+    return face
 
 
 def damaged_batch(pool: FacePool, rng: np.random.Generator, count: int, crop: int | None) -> Batch:

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..models.styled import SLOPE, Layer, Modulation, StyledConvolution, synthesize_wavelet
 from .assets import asset
 from .faces import LATENT, draw_person, mean_latents
 
-SLOPE = 0.2
 START = 4  # px, side of the learned input
 
 
@@ -39,64 +39,6 @@ class GeneratorConfig:
     def side(self) -> int:
         """Side of the picture in px."""
         return START << len(self.channels)
-
-
-def synthesize_wavelet(x: Tensor) -> Tensor:
-    """Inverse Haar transform, (N,4C,h,w) to (N,C,2h,2w).
-
-    The first C channels are the low band, the others (C,3) the details: vertical, horizontal, diagonal.
-    """
-    count = x.shape[1] // 4
-    low = x[:, :count]
-    vertical, horizontal, diagonal = x[:, count:].unflatten(1, (count, 3)).unbind(2)
-    top, bottom = low + vertical, low - vertical
-    left, right = horizontal + diagonal, horizontal - diagonal
-    return F.pixel_shuffle(
-        torch.stack([top + left, top - left, bottom + right, bottom - right], 2).flatten(1, 2) / 2, 2
-    )
-
-
-class Modulation(nn.Module):
-    """x · s(w): a factor for each channel, linear in the style."""
-
-    def __init__(self, latent: int, channels: int) -> None:
-        super().__init__()
-        self.factor = nn.Linear(latent, channels)
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Scale (N,C,h,w) by what (N,L) asks for."""
-        return x * self.factor(w)[..., None, None]
-
-
-class StyledConvolution(nn.Module):
-    """Modulation, convolution (3x3, or depthwise 3x3 and pointwise), fixed noise, leaky ReLU."""
-
-    def __init__(self, latent: int, inputs: int, outputs: int, side: int, separable: bool = True) -> None:
-        super().__init__()
-        self.modulation = Modulation(latent, inputs)
-        self.depthwise: nn.Module = nn.Identity()
-        if separable:
-            self.depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
-        self.conv = nn.Conv2d(inputs, outputs, 1) if separable else nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.register_buffer("noise", torch.zeros(1, 1, side, side))
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """(N,C,h,w) and a style (N,L) to (N,C',h,w)."""
-        return F.leaky_relu(self.conv(self.depthwise(self.modulation(x, w))) + self.noise, SLOPE)
-
-
-class Layer(nn.Module):
-    """Doubles the side: modulated inverse wavelet transform, then two styled convolutions."""
-
-    def __init__(self, latent: int, inputs: int, outputs: int, side: int) -> None:
-        super().__init__()
-        self.up = Modulation(latent, inputs)
-        self.conv1 = StyledConvolution(latent, inputs // 4, outputs, side)
-        self.conv2 = StyledConvolution(latent, outputs, outputs, side)
-
-    def forward(self, x: Tensor, up: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """(N,C,h,w) and three styles (N,L) to (N,C',2h,2w)."""
-        return self.conv2(self.conv1(synthesize_wavelet(self.up(x, up)), first), second)
 
 
 class Mapping(nn.Module):
@@ -126,7 +68,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, config: GeneratorConfig, size: int) -> None:
         super().__init__()
-        self.shrink = config.side // size
+        self.config, self.shrink = config, config.side // size
         latent, channels = config.latent, config.channels
         self.register_buffer("input", torch.zeros(1, channels[0], START, START))
         self.conv1 = StyledConvolution(latent, channels[0], channels[0], START, separable=False)
@@ -139,13 +81,30 @@ class Synthesis(nn.Module):
     def forward(self, styles: Tensor) -> Tensor:
         """(N,S,L) to (N,3,size,size) float32."""
         w = styles.to(self.input.dtype).unbind(1)
-        x = self.conv1(self.input, w[0])
-        for i, layer in enumerate(self.layers):
-            x = layer(x, *w[3 * i + 1 : 3 * i + 4])
+        x = self._through(self.conv1(self.input, w[0]), w, 0, len(self.layers))
         bands = self.img(self.to_img(x, w[-1])).float()
         if self.shrink == 1:
             return synthesize_wavelet(bands)
         return F.avg_pool2d(bands[:, :3] / 2, self.shrink // 2)  # half its low band is the mean of four pixels
+
+    def features(self, styles: Tensor, side: int) -> Tensor:
+        """What a style (N,S,L) becomes up to the layer of `side` px: (N,C,side,side)."""
+        w = styles.to(self.input.dtype).unbind(1)
+        return self._through(self.conv1(self.input, w[0]), w, 0, self._layers_to(side))
+
+    def finish(self, features: Tensor, styles: Tensor) -> Tensor:
+        """Draw from features (N,C,s,s) of the layer of s px: (N,3,S,S) float32, S half the picture's side."""
+        w = styles.to(self.input.dtype).unbind(1)
+        x = self._through(features.to(self.input.dtype), w, self._layers_to(features.shape[-1]), len(self.layers))
+        return self.img(self.to_img(x, w[-1]))[:, :3].float() / 2
+
+    def _layers_to(self, side: int) -> int:
+        return (side // START).bit_length() - 1
+
+    def _through(self, x: Tensor, w: tuple[Tensor, ...], begin: int, end: int) -> Tensor:
+        for i in range(begin, end):
+            x = self.layers[i](x, *w[3 * i + 1 : 3 * i + 4])
+        return x
 
 
 class Generator(nn.Module):

@@ -6,6 +6,7 @@ import argparse
 import copy
 import logging
 import math
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sized
@@ -199,7 +200,8 @@ def utilisation(device: torch.device) -> str:
 
 
 def start(options: argparse.Namespace) -> None:
-    """Logging, threads and seed of a stage's program."""
+    """Logging, threads and seed of a stage's program, which a termination interrupts as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)

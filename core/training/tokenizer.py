@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..models.restorer import ResemblanceNet, RestorerConfig
+from .clusters import kmeans
 from .data import FacePool, clean_crops, prefetch
 from .device_data import DeviceFaces, in_turn, load_drawing
 from .judges import lpips
@@ -73,11 +74,7 @@ class Tokenizer(nn.Module):
     def kmeans(self, flat: Tensor) -> None:
         """Start the code words from (M,C) latents."""
         words = flat[torch.randperm(len(flat))[: len(self.counts)]]
-        for _ in range(KMEANS_ROUNDS):
-            codes = torch.cdist(flat, words).argmin(1)
-            counts = torch.bincount(codes, minlength=len(words)).float()
-            sums = torch.zeros_like(words).index_add_(0, codes, flat)
-            words = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), words)
+        words = kmeans(flat, words, KMEANS_ROUNDS)
         self.net.embedding.copy_(words)
         self.counts.fill_(1.0)
         self.sums.copy_(words)

@@ -1,6 +1,8 @@
 import argparse
 import importlib.util
+import os
 import re
+import signal
 
 import pytest
 import torch
@@ -52,6 +54,26 @@ def test_an_interrupted_stage_keeps_what_it_has(tmp_path, caplog):
     with caplog.at_level("INFO"), pytest.raises(SystemExit) as caught:
         stage.run(batches(), lambda batch, part: (stage.module(batch).square().mean(), {}))
     assert caught.value.code == 130 and "toy.pt" in caplog.text
+    assert loop.Stage("toy", torch.nn.Linear(2, 1), options).step == 3
+
+
+def test_a_terminated_program_keeps_what_it_has(tmp_path):
+    options = loop.arguments("", 1, 0.01).parse_args(["--work", str(tmp_path), "--device", "cpu"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        loop.start(options)
+        stage = loop.Stage("toy", torch.nn.Linear(2, 1), options)
+
+        def batches():
+            for i in range(10):
+                if i == 3:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield torch.randn(4, 2)
+
+        with pytest.raises(SystemExit):
+            stage.run(batches(), lambda batch, part: (stage.module(batch).square().mean(), {}))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert loop.Stage("toy", torch.nn.Linear(2, 1), options).step == 3
 
 
