@@ -1,8 +1,8 @@
 """The second restorer's decoder: a latent at 32 px and a style to a face of 512 px.
 
 Provenance: ours, around the layers of a published generator from 32 px on (see :mod:`.styled`), trained on with it. The
-encoder's features come in by controllable feature transformation (Zhou et al., NeurIPS 2022, section 3.3) through narrow
-convolutions. Licence of code: Apache-2.0. Licence of weights: see MODEL_CARD.md.
+encoder's features come in by controllable feature transformation (Zhou et al., NeurIPS 2022, section 3.3) through
+narrow convolutions. Licence of code: Apache-2.0. Licence of weights: see MODEL_CARD.md.
 """
 
 from __future__ import annotations
