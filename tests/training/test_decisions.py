@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from people import ColourEmbedder, Giving, Scenes
+from people import ColourEmbedder, Giving, Scenes, both
 from PIL import Image
 
 if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
+from resemblance.core.loading import Models
 from resemblance.core.pipeline import RestoreOptions
 from resemblance.core.training.decisions import Decider
 
@@ -40,7 +41,7 @@ def test_photographs_are_refused_and_faces_matched_as_for_a_user(scenes, tmp_pat
         detected.append(len(given))
         return scenes.detect(given)
 
-    decide = Decider(album, tmp_path, Giving(), ColourEmbedder(), detect, RestoreOptions(strength=1))
+    decide = Decider(album, tmp_path, Models(Giving(), both(ColourEmbedder())), detect, RestoreOptions(blend=1))
     damaged = scenes.photo("anna", side=512, seed=5, blur=16)
     own = decide(damaged, [0, 1])
     assert own.guided and own.accepted == 1 and own.picture.shape == damaged.shape
