@@ -278,9 +278,9 @@ def check_references(references: References, options: ReferenceOptions, models: 
     Raises:
         ValueError: another restorer or other embedders made them, or a name given by hand is not among them.
     """
-    check_restorer(references, models.restorer)
     check_embedders(references, models.telling_apart)
     check_names([name for name in options.manual.values() if name is not None], references)
+    check_restorer(references, models.restorer)
 
 
 def _check_readable(references: References | None, options: ReferenceOptions, models: Models) -> None:

@@ -102,7 +102,7 @@ def test_only_the_loader_looks_at_files_before_it_runs(nodes):
 
 
 def test_every_node_has_a_help_page_that_names_its_sockets(nodes):
-    pages = {path.stem: path.read_text() for path in (ROOT / "nodes/web/docs").glob("*.md")}
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "nodes/web/docs").glob("*.md")}
     assert set(pages) == set(nodes)
     for name, node in nodes.items():
         schema = node.GET_SCHEMA()

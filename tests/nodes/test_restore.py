@@ -47,7 +47,12 @@ def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
     batch = torch.cat([damaged, grey, damaged.flip(2)])
     monkeypatch.setattr(restore, "CHUNK", 2 * damaged[0, ..., 0].numel())
     sizes, whole = [], restore.restore_photos
-    monkeypatch.setattr(restore, "restore_photos", lambda given, *args: sizes.append(len(given)) or whole(given, *args))
+
+    def counted(given, *args, **settings):
+        sizes.append(len(given))
+        return whole(given, *args, **settings)
+
+    monkeypatch.setattr(restore, "restore_photos", counted)
     before = batch.clone()
     image, mask, report = run("RestoreFaces", image=batch, detector="builtin", strength=1.0).args
     assert sizes == [2, 1]
