@@ -154,6 +154,8 @@ def _options(args: RestoreArguments) -> RestoreOptions:
         UsageError: an option that does nothing without another one.
         ValueError: a number out of range.
     """
+    if args.strength is not None and not 0 <= args.strength <= 1:
+        raise UsageError(f"--strength was {args.strength:g}; expected 0 to 1.")
     candidates = 1 if args.candidates is None else args.candidates
     refinement = RefinementOptions(args.refine, args.identity or 0.0, args.seed or 0, candidates)
     if not args.reference:

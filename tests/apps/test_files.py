@@ -45,6 +45,7 @@ def test_nothing_is_done_where_an_input_would_be_overwritten(tmp_path, fakes, ca
         (("x/a.png", "-o", "notes"), "is a file; expected a folder"),
         (("x/a.png", "-o", "out", "--report", "out/a.png"), "give another place"),
         (("x/a.png", "-o", "out", "--fidelity", "1.5"), "fidelity was 1.5; expected 0 to 1"),
+        (("x/a.png", "-o", "out", "--strength", "2"), "--strength was 2; expected 0 to 1"),
         (("x/a.png", "-o", "out", "--format", "gif"), "invalid choice"),
         (("x/a.png", "-o", "out", "--aligned", "--scale", "2"), "--scale does nothing"),
         (("x/a.png",), "-o"),

@@ -10,27 +10,9 @@ from torch.nn import functional as F
 if not all(map(importlib.util.find_spec, ("cv2", "onnx"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
-from resemblance.core.records import FaceQuality
 from resemblance.core.training import calibration, embedding_table
 from resemblance.core.training.embedding_table import first, means_of, passing, passing_means
-from resemblance.core.training.trials import Trials
-
-QUALITY = FaceQuality(0.5, 60.0, 0.0, 0.5)
-
-
-def some_trials(people: int, photographs: int, noise: float, seed: int = 0) -> tuple[Trials, torch.Tensor]:
-    """Trials whose crops are embeddings in disguise: 16 numbers for each person, and noise."""
-    chance = torch.Generator().manual_seed(seed)
-    person = torch.arange(people).repeat_interleave(photographs)
-    faces = torch.randn(people, 16, generator=chance)[person]
-    clean = faces + noise * torch.randn(faces.shape, generator=chance)
-    damaged = faces + 2 * noise * torch.randn(faces.shape, generator=chance)
-    made = Trials(person, clean, {"severe": damaged}, {"severe": [QUALITY] * len(person)})
-    return made, person
-
-
-def embed(x: torch.Tensor) -> torch.Tensor:
-    return F.normalize(x.float(), dim=1)
+from stand_ins import embed, some_trials
 
 
 def test_shares_that_pass_are_those_counted_by_hand():

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from resemblance.core.models.generative import GenerativeTokens
-from resemblance.core.models.restorer import RestorerConfig
 from resemblance.core.models.style_head import StyleConfig
 from resemblance.core.training.drawn import Drawn
-from resemblance.core.training.generator_basis import SIDE, Basis
+from resemblance.core.training.generator_basis import SIDE
 from resemblance.core.training.generator_latents import (
     HELD,
     LatentLoss,
@@ -17,8 +16,8 @@ from resemblance.core.training.generator_latents import (
     measure,
     write_row,
 )
+from stand_ins import SIZES, small_basis
 
-SIZES = RestorerConfig((8, 8, 8), 1, (1, 1, 1), latent=8, codes=16, dim=32, layers=1, heads=1, size=512)
 STYLE = StyleConfig(
     latent=8, features=8, side=32, narrow=4, dim=32, layers=1, heads=1, squeezed=4, hidden=16, axes=6, style=12
 )
@@ -26,19 +25,7 @@ STYLE = StyleConfig(
 
 @pytest.fixture(scope="module")
 def basis():
-    chance = torch.Generator().manual_seed(0)
-    axes, _ = torch.linalg.qr(torch.randn(20, 20, generator=chance))
-    return Basis(
-        torch.randn(20, generator=chance),
-        axes[:8],
-        torch.linspace(2, 0.5, 8),
-        torch.randn(8, SIDE, SIDE, generator=chance),
-        torch.linspace(1.5, 0.5, 8),
-        torch.randn(16, 8, generator=chance),
-        torch.randn(12, generator=chance),
-        torch.eye(12)[:6],
-        torch.linspace(2, 1, 6),
-    )
+    return small_basis()
 
 
 class People:

@@ -9,10 +9,10 @@ from resemblance.core.models.generative import GenerativeTokens
 from resemblance.core.models.restorer import RestorerConfig
 from resemblance.core.models.style_head import StyleConfig
 from resemblance.core.training import generator_pictures
-from resemblance.core.training.generator import Generator, GeneratorConfig
 from resemblance.core.training.generator_basis import SIDE, make_basis, one_style
 from resemblance.core.training.generator_pictures import PictureLoss, grown, parts, pixel_loss, seen_anew
 from resemblance.core.training.truths import Shown
+from stand_ins import small_generator
 from torch.nn import functional as F
 
 SIZES = RestorerConfig((4, 8, 8), 1, (1, 1, 1), latent=4, codes=16, dim=32, layers=1, heads=1, size=512)
@@ -21,14 +21,7 @@ STYLE = StyleConfig(latent=4, features=8, narrow=4, dim=32, layers=1, heads=1, s
 
 @pytest.fixture(scope="module")
 def generator():
-    torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(512, 1, (8,) * 8)).requires_grad_(False)
-    for name, tensor in generator.state_dict().items():
-        tensor.normal_(std=0.02 if "factor.weight" in name else 0.05 if "mapping" in name else 0.4)
-        if "factor.bias" in name:
-            tensor.fill_(1.0)
-    generator.synthesis.input.normal_()
-    return generator
+    return small_generator()
 
 
 @pytest.fixture(scope="module")

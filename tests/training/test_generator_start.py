@@ -1,27 +1,14 @@
 import pytest
 import torch
-from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
-from resemblance.core.training.generator_basis import SIDE, Basis
+from resemblance.core.models.restorer import ResemblanceNet
+from resemblance.core.training.generator_basis import Basis
 from resemblance.core.training.generator_start import begin
-
-SIZES = RestorerConfig((8, 8, 8), 1, (1, 1, 1), latent=8, codes=16, dim=32, layers=1, heads=1, size=512)
+from stand_ins import SIZES, small_basis
 
 
 @pytest.fixture(scope="module")
 def basis():
-    chance = torch.Generator().manual_seed(0)
-    axes, _ = torch.linalg.qr(torch.randn(20, 20, generator=chance))
-    return Basis(
-        torch.randn(20, generator=chance),
-        axes[:8],
-        torch.linspace(2, 0.5, 8),
-        torch.randn(8, SIDE, SIDE, generator=chance),
-        torch.linspace(1.5, 0.5, 8),
-        torch.randn(16, 8, generator=chance),
-        torch.randn(12, generator=chance),
-        torch.eye(12)[:6],
-        torch.linspace(2, 1, 6),
-    )
+    return small_basis()
 
 
 def test_the_start_tells_the_latent_that_a_linear_map_tells(basis):
