@@ -61,7 +61,8 @@ class Damages:
 
     def to(self, device: torch.device | str) -> Damages:
         """The same on a device."""
-        return Damages(*(t.to(device) for t in (self.kernels, self.sides, self.levels, self.qualities)))
+        parts = self.kernels, self.sides, self.levels, self.qualities
+        return Damages(*(t.to(device, non_blocking=True) for t in parts))
 
 
 def draw_damages(rng: np.random.Generator, severities: Sequence[str], side: int) -> Damages:
@@ -95,6 +96,11 @@ def degrade_batch(faces: Tensor, damages: Damages, noise: Tensor) -> Tensor:
     image = (image + noise * damages.levels[:, None, None, None]).round().clamp(0, 255)
     image = jpeg(image, damages.qualities)
     return _sample(image, torch.minimum(((steps + 0.5) * ratio - 0.5).clamp_min(0), last)).round() / 255
+
+
+def constant(values: Sequence[float] | Sequence[Sequence[float]], like: Tensor) -> Tensor:
+    """Numbers as a tensor of the type and on the device of another, without waiting for the device."""
+    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def blur(images: Tensor, kernels: Tensor) -> Tensor:
@@ -134,19 +140,19 @@ def jpeg(images: Tensor, qualities: Tensor) -> Tensor:
         The same shape, whole levels 0 to 255.
     """
     matrix = torch.tensor(TO_YCC, dtype=torch.float64)
-    offset = images.new_tensor([0, 128, 128])[:, None, None]
-    ycc = (einsum(matrix.to(images), images, "y c, n c h w -> n y h w") + offset).round()
+    offset = constant((0, 128, 128), images)[:, None, None]
+    ycc = (einsum(matrix.to(images, non_blocking=True), images, "y c, n c h w -> n y h w") + offset).round()
     # Means of four are rounded up and down in turn, as libjpeg does.
     odd = torch.arange(ycc.shape[-1] // 2, device=images.device) % 2
     chroma = ((F.avg_pool2d(ycc[:, 1:], 2) * 4 + 1 + odd) / 4).floor()
     scale = torch.where(qualities < 50, 5000 / qualities, 200 - 2 * qualities).floor()[:, None, None]
     luma, chroma = (
-        _quantise(plane, ((images.new_tensor(table) * scale + 50) / 100).floor().clamp(1, 255))
+        _quantise(plane, ((constant(table, images) * scale + 50) / 100).floor().clamp(1, 255))
         for plane, table in ((ycc[:, :1], LUMINANCE), (chroma, CHROMINANCE))
     )
     chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False).round()
     ycc = torch.cat([luma, chroma], 1) - offset
-    return einsum(matrix.inverse().to(images), ycc, "c y, n y h w -> n c h w").round().clamp(0, 255)
+    return einsum(matrix.inverse().to(images, non_blocking=True), ycc, "c y, n y h w -> n c h w").round().clamp(0, 255)
 
 
 def _quantise(planes: Tensor, tables: Tensor) -> Tensor:
@@ -154,7 +160,7 @@ def _quantise(planes: Tensor, tables: Tensor) -> Tensor:
     frequency, place = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
     cosine = torch.cos((2 * place + 1) * frequency * math.pi / 16) / 2
     cosine[0] /= math.sqrt(2)
-    cosine, tables = cosine.to(planes), tables[:, None, None, None]
+    cosine, tables = cosine.to(planes, non_blocking=True), tables[:, None, None, None]
     blocks = rearrange(planes - 128, "n c (y v) (x u) -> n c y x v u", v=8, u=8)
     blocks = cosine.T @ ((cosine @ blocks @ cosine.T / tables).round() * tables) @ cosine
     return (rearrange(blocks, "n c y x v u -> n c (y v) (x u)") + 128).round().clamp(0, 255)
@@ -163,6 +169,6 @@ def _quantise(planes: Tensor, tables: Tensor) -> Tensor:
 def age_batch(faces: Tensor, kinds: Tensor) -> Tensor:
     """Take the colour out of some faces (N,3,H,W), as :func:`.degradation.age` does; `kinds` (N,) drawn from [0,1)."""
     kinds = kinds[:, None, None, None]
-    grey = (faces * faces.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
-    tinted = torch.where(kinds < 0.08, grey, grey * faces.new_tensor(SEPIA)[:, None, None])
+    grey = (faces * constant(GREY, faces)[:, None, None]).sum(1, keepdim=True)
+    tinted = torch.where(kinds < 0.08, grey, grey * constant(SEPIA, faces)[:, None, None])
     return torch.where(kinds < 0.12, tinted, faces)

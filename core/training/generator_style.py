@@ -97,7 +97,7 @@ def _solve(x: Tensor, y: Tensor, strengths: tuple[float, ...]) -> list[tuple[Ten
     mean, wanted = x.mean(0), y.mean(0)
     centred = x - mean
     kernel = centred @ centred.T
-    unit = kernel.diagonal().mean() * torch.eye(len(kernel), dtype=x.dtype)
+    unit = kernel.diagonal().mean() * torch.eye(len(kernel), dtype=x.dtype, device=x.device)
     weights = [torch.linalg.solve(kernel + strength * unit, y - wanted).T @ centred for strength in strengths]
     return [(weight, wanted - weight @ mean) for weight in weights]
 

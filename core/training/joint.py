@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..faces.identity import WEIGHTS
-from ..geometry import TEMPLATE_SIZE, template
+from ..geometry import TEMPLATE_SIZE
 from ..models.restorer import ResemblanceNet, RestorerConfig
 from ..models.transfer import TransferNet
 from ..restorers.table import load_restorer
 from . import references, restoration
+from .adversary import PATCH, Critic, corners, scaled
 from .codes import load_tokenizer
 from .data import Batch, FacePool, damaged_batch, prefetch
 from .loop import Stage, arguments, read_average, start
@@ -33,49 +34,10 @@ from .pairs import PairPool, Trial, trial
 
 log = logging.getLogger(__name__)
 
-PATCH = 128
 SHARE = 0.2  # of the adversary in the gradient at the patches
 ALONE = 0.1  # part of the time in which the adversary learns alone
 FASTER = 5.0  # the critic learns, or what draws fools it before it has learned anything
 WRONG = 0.25  # share of references that show somebody else
-
-
-class Critic(nn.Module):
-    """How real each place of a patch looks: a patch discriminator (Isola et al., CVPR 2017) that knows the place."""
-
-    def __init__(self, width: int = 48) -> None:
-        super().__init__()
-
-        def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
-            return nn.Conv2d(inputs, outputs, 2 + stride, stride, padding=1)
-
-        self.layers = nn.Sequential(
-            convolution(5, width, stride=2),
-            nn.LeakyReLU(0.2),
-            convolution(width, 2 * width, stride=2),
-            nn.LeakyReLU(0.2),
-            convolution(2 * width, 4 * width, stride=2),
-            nn.LeakyReLU(0.2),
-            convolution(4 * width, 4 * width),
-            nn.LeakyReLU(0.2),
-            convolution(4 * width, 1),
-        )
-
-    def forward(self, patches: Tensor, places: Tensor) -> Tensor:
-        """Patches (N,3,P,P) in [0,1] and their coordinates (N,2,P,P) in [-1,1] to scores (N,1,P/8,P/8)."""
-        return self.layers(torch.cat([patches * 2 - 1, places], 1))
-
-
-def corners(choice: np.random.Generator, side: int) -> list[tuple[int, int]]:
-    """Top left corners of the patches to look at: in whole faces both eyes and the mouth, and one place anywhere."""
-    last = side - PATCH
-    spots = [(int(choice.integers(last + 1)), int(choice.integers(last + 1)))]
-    if side == TEMPLATE_SIZE:
-        left, right, _, *mouth = template(side).numpy()
-        for x, y in (left, right, sum(mouth) / 2):
-            row, column = (int(np.clip(v - PATCH / 2 + choice.integers(-24, 25), 0, last)) for v in (y, x))
-            spots.append((row, column))
-    return spots
 
 
 class Adversary:
@@ -111,16 +73,10 @@ class Adversary:
         if part > ALONE:
             score = self.critic(patches(leaf), where).float().mean()
             (pull,) = torch.autograd.grad(-score, leaf)
-            drawn.register_hook(lambda slope: slope + SHARE * _scaled(pull, slope))
+            drawn.register_hook(lambda slope: slope + SHARE * scaled(pull, slope))
         real, fake = self.critic(patches(clean), where), self.critic(patches(leaf.detach()), where)
         value = F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
         return value, {"critic": value.item(), "real": real.mean().item(), "fake": fake.mean().item()}
-
-
-def _scaled(pull: Tensor, slope: Tensor) -> Tensor:
-    """The adversary's gradient, as long as the others' is where it has one."""
-    where = (pull != 0).any(1, keepdim=True)
-    return pull * (slope * where).norm() / pull.norm().clamp_min(1e-12)
 
 
 def trained_parts(net: ResemblanceNet, transfer: TransferNet) -> None:

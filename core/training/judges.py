@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +65,45 @@ class _Frozen(nn.Module):
         return self.metric(x, y, normalize=True)
 
 
+@dataclass(frozen=True, eq=False)
+class OnnxGraph:
+    """What an ONNX file says.
+
+    Attributes:
+        weights: tensors by name.
+        nodes: of each the operator, the names that it reads, the name that it writes, and its attributes.
+        entry, exit: names of the first input and the first output.
+    """
+
+    weights: dict[str, Tensor]
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]]
+    entry: str
+    exit: str
+
+
+def read_graph(path: Path) -> OnnxGraph:
+    """Read an ONNX file."""
+    import onnx
+
+    graph = onnx.load(str(path)).graph
+    weights = {item.name: torch.from_numpy(onnx.numpy_helper.to_array(item).copy()) for item in graph.initializer}
+    nodes = [
+        (n.op_type, list(n.input), n.output[0], {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute})
+        for n in graph.node
+    ]
+    return OnnxGraph(weights, nodes, next(i.name for i in graph.input if i.name not in weights), graph.output[0].name)
+
+
 class OnnxNetwork(nn.Module):
     """A feed-forward ONNX network of the few operators recognition networks use, rebuilt in torch to have gradients."""
 
-    def __init__(self, path: Path) -> None:
-        import onnx
-
+    def __init__(self, graph: OnnxGraph) -> None:
         super().__init__()
-        graph = onnx.load(str(path)).graph
         self._weights = {}
-        for i, item in enumerate(graph.initializer):
-            self.register_buffer(f"w{i}", torch.from_numpy(onnx.numpy_helper.to_array(item).copy()))
-            self._weights[item.name] = f"w{i}"
-        self._nodes = [
-            (n.op_type, list(n.input), n.output[0], {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute})
-            for n in graph.node
-        ]
-        self._input = next(i.name for i in graph.input if i.name not in self._weights)
-        self._output = graph.output[0].name
+        for i, (name, weight) in enumerate(graph.weights.items()):
+            self.register_buffer(f"w{i}", weight)
+            self._weights[name] = f"w{i}"
+        self._nodes, self._input, self._output = graph.nodes, graph.entry, graph.exit
 
     def forward(self, x: Tensor) -> Tensor:
         """The graph's first input to its first output."""
@@ -165,11 +187,13 @@ class Recognizer(nn.Module):
 
     Args:
         name: ``"arcface"`` (w600k_mbf, 512 numbers) or ``"sface"`` (128 numbers).
+        assets: folder of the asset packages.
+        graph: the network, where it was read already.
     """
 
-    def __init__(self, name: str, assets: str | Path | None = None) -> None:
+    def __init__(self, name: str, assets: str | Path | None = None, graph: OnnxGraph | None = None) -> None:
         super().__init__()
-        self.network = OnnxNetwork(asset(name, assets)).requires_grad_(False).eval()
+        self.network = OnnxNetwork(graph or read_graph(asset(name, assets))).requires_grad_(False).eval()
         self.normalize = name == "arcface"  # SFace's graph does it itself
         self.crop = RecognitionCrop()
 

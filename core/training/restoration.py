@@ -122,9 +122,11 @@ def lattice_loss(y: Tensor, clean: Tensor) -> Tensor:
 
 
 def shifted(rng: np.random.Generator, *pictures: Tensor) -> list[Tensor]:
-    """Pictures without up to seven of their first rows and columns: a loss that strides leaves no grid behind then."""
+    """Pictures less seven rows and columns, at either end: a loss that strides leaves no grid behind then."""
     top, left = (int(v) for v in rng.integers(0, 8, 2))
-    return [picture[..., top:, left:] for picture in pictures]
+    return [
+        picture[..., top : picture.shape[-2] - 7 + top, left : picture.shape[-1] - 7 + left] for picture in pictures
+    ]
 
 
 class BlindLoss:

@@ -63,11 +63,11 @@ class Truths:
 
     Args:
         work: folder of the aligned photographs.
-        drawn: people.
+        drawn: people; without them no batch can be made.
         split: of the photographs.
     """
 
-    def __init__(self, work: Path, drawn: DrawnFaces, split: str = "train") -> None:
+    def __init__(self, work: Path, drawn: DrawnFaces | None, split: str = "train") -> None:
         self.drawn = drawn
         self.pictures, portraits = read_portraits(work)
         self.scales = np.array([p.scale for p in portraits])
@@ -96,8 +96,12 @@ class Truths:
         names = [n for n in rows if len(rows[n])]
         shares = np.array([SHARES[n] for n in names])
         row = int(rng.choice(rows[names[rng.choice(len(names), p=shares / shares.sum())]]))
+        return jolted(self.pictures[row], rng), self.part_of(row)
+
+    def part_of(self, row: int) -> int:
+        """In which part of its size a photograph is truth: 1, 2 or 4."""
         scale = self.scales[row]
-        return jolted(self.pictures[row], rng), 1 if scale <= MAX_SCALE else 2 if scale <= HALF_SCALE else 4
+        return 1 if scale <= MAX_SCALE else 2 if scale <= HALF_SCALE else 4
 
     def batch(self, rng: np.random.Generator, count: int, side: int | None = None) -> Shown:
         """`count` faces in all of training's damage; with `side`, of which a square [places] is looked at.
@@ -105,6 +109,7 @@ class Truths:
         Squares are of faces that are truth at full size.
         """
         clean, damaged, sizes, latents, styles, known = [], [], [], [], [], []
+        assert self.drawn is not None
         for _ in range(count):
             drawn = self.drawn[int(rng.integers(len(self.drawn)))]
             photograph = rng.random() < PHOTOGRAPHS and any(map(len, self.rows.values()))

@@ -61,5 +61,4 @@ def test_shifting_cuts_all_pictures_alike():
     x = torch.arange(16.0 * 16).view(1, 1, 16, 16)
     for seed in range(10):
         a, b = shifted(np.random.default_rng(seed), x, x + 1)
-        assert torch.equal(a + 1, b) and a[0, 0, -1, -1] == x[0, 0, -1, -1]
-        assert 8 < a.shape[-1] <= 16 and 8 < a.shape[-2] <= 16
+        assert torch.equal(a + 1, b) and a.shape == (1, 1, 9, 9)
