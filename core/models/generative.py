@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .restorer import CodeTransformer, Encoder, Progress, RestorerConfig
+from .restorer import CodeTransformer, Encoder, Guide, Progress, RestorerConfig
 from .style_head import StyleConfig, StyleHead
 from .styled_decoder import DecoderConfig, StyledDecoder, coarse_to_fine
 
@@ -84,6 +84,13 @@ class GenerativeNet(GenerativeTokens):
     ) -> None:
         super().__init__(config, style)
         self.decoder = StyledDecoder(decoder)
+        self.transfer: nn.Module | None = None  # a :class:`.transfer.TransferNet`, where its weights are at hand
+        self.prior: nn.Module | None = None  # a :class:`.prior.Prior`, likewise
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> GenerativeNet:
+        """The network that a checkpoint's tensors fit; they are not loaded."""
+        return cls(RestorerConfig.from_state(state), StyleConfig.from_state(state), DecoderConfig.from_state(state))
 
     def decode(
         self,
@@ -93,18 +100,27 @@ class GenerativeNet(GenerativeTokens):
         content_weight: float = 1.0,
         quality_weight: float = 1.0,
         progress: Progress | None = None,
+        guide: Guide | None = None,
     ) -> Tensor:
         """Tokens to faces (N,3,S,S), about [0,1], float32."""
+        face = skips[max(skips)]
+        if guide:
+            content, skips = guide.stand_in(content, skips)
+            face = torch.lerp(
+                face.float(), skips[max(skips)], quality_weight
+            )  # at quality 0 the face itself comes back
         z = self.mixed(content, code_latent, content_weight, quality_weight)
         features = coarse_to_fine(skips)
         w = self.style(z, features[0], content_weight)
         y, mask = self.decoder(z, w, features, content_weight, progress=progress)
-        return blended(y, mask, skips[max(skips)], content_weight, quality_weight)
+        y = (y.float() + 1) / 2
+        if guide:
+            y = guide.blend(y, features[-1])
+        return blended(y, mask, face, content_weight, quality_weight)
 
 
 def blended(y: Tensor, mask: Tensor | None, face: Tensor, content_weight: float, quality_weight: float) -> Tensor:
-    """What was drawn (N,3,S,S) in [-1,1] over the face in [0,1], as the mask's logits (N,1,S,S) say; about [0,1]."""
-    y = (y.float() + 1) / 2
+    """What was drawn (N,3,S,S) over the face, both in [0,1], as the mask's logits (N,1,S,S) say."""
     if mask is None or content_weight == 0:
         return y
     keep = 1 - quality_weight * (1 - torch.sigmoid(mask.float()))

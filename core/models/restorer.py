@@ -37,6 +37,10 @@ class Guide(Protocol):
         """The decoder's features at 1/16, 1/8 or 1/4 (level 0, 1, 2) with what was found there."""
         ...
 
+    def stand_in(self, content: Tensor, skips: Mapping[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
+        """The face's latent and skips with what was found in their place."""
+        ...
+
     def blend(self, y: Tensor, x: Tensor) -> Tensor:
         """The picture y in [0,1], drawn from the finest features x, with the references' own texture."""
         ...

@@ -6,6 +6,7 @@ axes of the styles of drawn people. Licence of code: Apache-2.0. Licence of weig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,7 @@ class StyleConfig:
         axes: of the style that are told.
         style: numbers in a style.
         dropout: share of what is squeezed that is left out in training.
+        rank: of the linear part as it ships; 0 is a full matrix, as it is trained.
     """
 
     latent: int = 128
@@ -44,6 +46,29 @@ class StyleConfig:
     axes: int = 256
     style: int = 512
     dropout: float = 0.1
+    rank: int = 0
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> StyleConfig:
+        """Read the sizes off a checkpoint's tensor shapes. Heads cannot be: they have 32 channels each."""
+        latent = state["embedding"].shape[1]
+        narrow, seen = state["style.enter.weight"].shape[:2]
+        dim = state["style.down1.weight"].shape[0]
+        axes, style = state["style.axes"].shape
+        return cls(
+            latent=latent,
+            features=seen - latent,
+            side=state["place"].shape[-1],
+            narrow=narrow,
+            dim=dim,
+            layers=len({key.split(".")[2] for key in state if key.startswith("style.layers.")}),
+            heads=dim // 32,
+            squeezed=state["style.squeeze.weight"].shape[0],
+            hidden=state["style.hidden.weight"].shape[0],
+            axes=axes,
+            style=style,
+            rank=state["style.direct.0.weight"].shape[0] if "style.direct.0.weight" in state else 0,
+        )
 
 
 class StyleHead(nn.Module):
@@ -64,7 +89,10 @@ class StyleHead(nn.Module):
         self.norm = nn.LayerNorm(c.dim)
         self.squeeze = nn.Linear(c.dim, c.squeezed)
         # The linear part is fitted, not trained: for as few people as can be drawn nothing else is as good.
-        self.direct = nn.Linear(places * (c.latent + c.features), c.axes)
+        seen = places * (c.latent + c.features)
+        self.direct: nn.Module = nn.Linear(seen, c.axes)
+        if c.rank:
+            self.direct = nn.Sequential(nn.Linear(seen, c.rank, bias=False), nn.Linear(c.rank, c.axes))
         self.dropout = nn.Dropout(c.dropout)
         self.hidden = nn.Linear(places * c.squeezed, c.hidden)
         self.out = nn.Linear(c.hidden, c.axes)

@@ -38,6 +38,21 @@ class DecoderConfig:
     encoded: tuple[int, int, int] = (128, 64, 32)
     narrow: tuple[int, int, int] = (96, 64, 32)
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> DecoderConfig:
+        """Read the sizes off a checkpoint's tensor shapes."""
+        first, latent = state["decoder.stem.weight"].shape[:2]
+        count = len({key.split(".")[2] for key in state if key.startswith("decoder.layers.")})
+        transforms = [f"decoder.transforms.{i}" for i in range(3)]
+        return cls(
+            latent=latent,
+            side=state["place"].shape[-1],
+            style=state["decoder.to_img.factor.weight"].shape[1],
+            channels=(first, *(state[f"decoder.layers.{i}.conv2.conv.weight"].shape[0] for i in range(count))),
+            encoded=tuple(state[f"{name}.encoded.weight"].shape[1] for name in transforms),  # type: ignore[arg-type]
+            narrow=tuple(state[f"{name}.decoded.weight"].shape[0] for name in transforms),  # type: ignore[arg-type]
+        )
+
     @property
     def modulations(self) -> int:
         """Styles that are read: three a layer, and the picture's."""

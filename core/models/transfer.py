@@ -13,13 +13,17 @@ and at last the three finest bands of the picture y move towards those of the wa
 
     y' = y + sum over bands b of g·alpha_b·(b(a) - b(y)).
 
+For a decoder that redraws whatever its encoder saw clearly (:mod:`.generative`) the same happens before it, and what
+was found stands in place of what the face itself shows: x are the encoder's features of the face, of which a part,
+where g lets it, is that of the warped references (`takes`); their latent and their picture likewise.
+
 g is a gate for each position times how sure it is that face and references show one person (:mod:`..faces.evidence`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +37,7 @@ from .lookup import adain
 from .texture import CodebookAttention, Distribution, Extraction, reconstruct
 
 ATTENTION_SCALE = 40.0  # how much a photograph that is more alike at a place (cosine of descriptors) counts there
-Encode = Callable[[Tensor], tuple[Tensor, Sequence[Tensor]]]
+Encode = Callable[[Tensor], tuple[Tensor, Mapping[int, Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class TransferConfig:
         words: channels of what the codebook gives.
         textures: (side, number, kernel) of each scale, NTED's.
         hidden: channels between the two convolutions of each fusion, coarse to fine.
+        takes: whether what was found stands in place of what the face shows, before the decoder.
     """
 
     widths: tuple[int, int, int] = (32, 64, 128)
@@ -56,6 +61,7 @@ class TransferConfig:
     words: int = 32
     textures: tuple[tuple[int, int, int], ...] = ((16, 16, 1), (32, 32, 3), (64, 32, 3), (128, 64, 3))
     hidden: tuple[int, int, int] = (128, 96, 48)
+    takes: bool = False
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> TransferConfig:
@@ -76,6 +82,7 @@ class TransferConfig:
             words=state["words.32.queries.weight"].shape[0],
             textures=tuple((side, shape[0], shape[2]) for side, shape in zip(sides, filters, strict=True)),
             hidden=tuple(state[f"fusions.{level}.mix.weight"].shape[0] for level in range(3)),  # type: ignore[arg-type]
+            takes="takes.0.weight" in state,
         )
 
 
@@ -136,6 +143,12 @@ class TransferNet(nn.Module):
         self.fusions = nn.ModuleList(
             Fusion(w, f, h, c.style) for w, f, h in zip((coarse, middle, fine), found, c.hidden, strict=True)
         )
+        self.takes = nn.ModuleList()
+        for width in (coarse, middle, fine) if c.takes else ():
+            take = nn.Conv2d(2 * width, 1, 3, padding=1)
+            nn.init.zeros_(take.weight)
+            nn.init.constant_(take.bias, 3.0)  # type: ignore[arg-type]
+            self.takes.append(take)
         self.bands = nn.Conv2d(fine + 2 * fine + 48, BANDS, 3, padding=1)
         nn.init.zeros_(self.bands.weight)
         nn.init.constant_(self.bands.bias, -2.0)  # type: ignore[arg-type]
@@ -166,7 +179,7 @@ class TransferNet(nn.Module):
             skips: its encoder features {side: (N,C,r,r)} and, under its own side, the face (N,3,S,S) in [0,1].
             photographs: its references.
             codebook: (codes,L).
-            encode: the restorer's encoder, faces (N,3,S,S) in [-1,1] to latent and features, fine to coarse.
+            encode: the restorer's, faces (N,3,S,S) in [0,1] to latent and features, as `skips` are.
             identity_gate: (N,) 0 to 1, how sure it is that the references show the same person; None is no doubt.
             strength: 0 to 1, multiplies the gate.
             echo: also send the references' colours the textures' way, for the loss that teaches it.
@@ -189,7 +202,7 @@ class TransferNet(nn.Module):
         seen = warp(photographs.pictures.flatten(0, 1).float(), flow)
         seen = match_colours(seen, face.repeat_interleave(r, 0))
         with torch.no_grad():
-            latent, features = encode((seen * 2 - 1).to(like).contiguous(memory_format=torch.channels_last))
+            latent, features = encode(seen.contiguous(memory_format=torch.channels_last))
         alike = F.cosine_similarity(matches.queries[:, None].float(), matches.keys.float(), dim=2)[:, :, None]
         attention_logits = (
             matches.confidence + ATTENTION_SCALE * alike + photographs.weights.log()[:, :, None, None, None]
@@ -229,7 +242,7 @@ class TransferNet(nn.Module):
 
         given[32] = given[32] + doubled(given.pop(16))
         reference = ReferenceFeatures(
-            {side: merged(x) for side, x in zip((128, 64, 32), features, strict=True)},
+            {side: merged(features[side]) for side in (128, 64, 32)},
             merged(latent),
             given,
             words,
@@ -243,6 +256,20 @@ class TransferNet(nn.Module):
         """The decoder's features (N,C,r,r) at 32, 64 or 128 px (level 0, 1, 2) with what was found."""
         gate = reference.gates[x.shape[-1]].to(x)
         return self.fusions[level](x, _together(x, reference), gate, reference.style.to(x))
+
+    def stand_in(
+        self, content: Tensor, skips: Mapping[int, Tensor], reference: ReferenceFeatures
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Latent and skips of the face, faces included, with what was found in their place."""
+        mixed, shares = {}, {}
+        for level, side in enumerate((32, 64, 128)):
+            x, there = skips[side].to(content), reference.warped[side].to(content)
+            shares[side] = reference.gates[side].to(x) * torch.sigmoid(self.takes[level](torch.cat([x, there], 1)))
+            mixed[side] = self.fuse(level, torch.lerp(x, there, shares[side]), reference)
+        size = max(skips)
+        share = resized(shares[128].float(), size)
+        mixed[size] = torch.lerp(skips[size].float(), reference.pictures.float(), share)
+        return torch.lerp(content, reference.latent.to(content), shares[32]), mixed
 
     def blend(self, y: Tensor, x: Tensor, reference: ReferenceFeatures) -> Tensor:
         """The picture y (N,3,S,S) in [0,1], decoded from features x at 128 px, with the references' finest bands."""
@@ -271,6 +298,10 @@ class TransferGuide:
     def fuse(self, level: int, x: Tensor) -> Tensor:
         """See :meth:`TransferNet.fuse`."""
         return self.network.fuse(level, x, self.reference)
+
+    def stand_in(self, content: Tensor, skips: Mapping[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
+        """See :meth:`TransferNet.stand_in`."""
+        return self.network.stand_in(content, skips, self.reference)
 
     def blend(self, y: Tensor, x: Tensor) -> Tensor:
         """See :meth:`TransferNet.blend`."""

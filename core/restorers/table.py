@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..files.checkpoints import Checkpoint, about, fingerprint, inspect, read
 from ..geometry import TEMPLATE_SIZE
 from ..models.codeformer import CodeFormer, config_from_state
+from ..models.generative import GenerativeNet
 from ..models.prior import Prior, PriorConfig
 from ..models.restorer import ResemblanceNet, RestorerConfig
 from ..models.transfer import TransferConfig, TransferNet
@@ -28,6 +29,7 @@ from .token_restorer import TokenRestorer
 log = logging.getLogger(__name__)
 
 Progress = Callable[[], None]
+Ours = ResemblanceNet | GenerativeNet
 SMALLEST_ONNX = 20 << 20  # [bytes] smaller ones are face detectors and the like
 OTHER_SIDES = re.compile(r"(?<!\d)(128|256|1024|2048)(?!\d)")  # GPEN-BFR-1024.onnx and its kin
 BUILTIN = Path(__file__).parents[1] / "weights" / "restorer.safetensors"
@@ -75,15 +77,19 @@ def _token_restorer(
 def _load_resemblance(
     family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None
 ) -> Restorer:
+    network: Ours
     with torch.device("meta"):  # no time goes into random weights that are replaced at once
-        network = ResemblanceNet(RestorerConfig.from_state(state))
+        if "decoder.stem.weight" in state and "style.axes" in state:
+            network = GenerativeNet.from_state(state)
+        else:
+            network = ResemblanceNet(RestorerConfig.from_state(state))
     restorer = _token_restorer(family, state, network, device, dtype)
     attach_transfer(restorer, network)
     attach_prior(restorer, network)
     return restorer
 
 
-def attach_transfer(restorer: Restorer, network: ResemblanceNet, path: Path = TRANSFER) -> None:
+def attach_transfer(restorer: Restorer, network: Ours, path: Path = TRANSFER) -> None:
     """Give a restorer the part that reads references, where the weights in `path` were trained on this very restorer
     and read the embedding network that lies beside them.
 
@@ -103,7 +109,7 @@ def attach_transfer(restorer: Restorer, network: ResemblanceNet, path: Path = TR
         network.transfer = transfer.to(memory_format=torch.channels_last) if faster else transfer
 
 
-def attach_prior(restorer: Restorer, network: ResemblanceNet, path: Path = PRIOR) -> None:
+def attach_prior(restorer: Restorer, network: Ours, path: Path = PRIOR) -> None:
     """Give a restorer its prior over clean latents, where the weights in `path` were trained on this very restorer.
 
     Raises:
@@ -115,7 +121,7 @@ def attach_prior(restorer: Restorer, network: ResemblanceNet, path: Path = PRIOR
 
 
 def _part(
-    path: Path, restorer: Restorer, network: ResemblanceNet, build: Callable[[Mapping[str, Tensor]], nn.Module]
+    path: Path, restorer: Restorer, network: Ours, build: Callable[[Mapping[str, Tensor]], nn.Module]
 ) -> nn.Module | None:
     """A part with its weights, beside the network; None without a file, or if trained with another restorer."""
     if not path.is_file():

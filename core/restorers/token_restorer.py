@@ -192,7 +192,7 @@ class TokenRestorer:
                 {side: x[one].to(like.device) for side, x in tokens.skips.items()},
                 photographs,
                 self._steps.codebook(),
-                self.network.encoder,  # type: ignore[arg-type]
+                self._steps.encode,
                 torch.tensor([amounts[n]], device=like.device) if amounts else None,
                 strength,
             )

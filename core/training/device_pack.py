@@ -1,10 +1,11 @@
-"""All that training needs on a lent machine that has PyTorch and nothing else, in two folders to carry there.
+"""All that training needs on a lent machine that has PyTorch and nothing else, in folders to carry there in turn.
 
     python -m resemblance.core.training.device_pack --work WORK --output .pack
 
-writes ``networks``: the generator, LPIPS, the first levels of its VGG, w600k_mbf and what was trained so far, in half
-precision, and the basis; and ``photographs``: the train split's, aligned, as WebP: at 512 px where they are truth at
-full size, else at 256 px. Each folder stays below what may travel at once, with the programs beside it.
+writes the generator, LPIPS, the first levels of its VGG, w600k_mbf and what was trained so far (step 2's tokens, or
+with ``--resume`` the shards of an earlier run), in half precision, the basis, and the photographs of the train split,
+aligned, as WebP: at 512 px where they are truth at full size, else at 256 px. They lie in ``part1``, ``part2`` and so
+on, each of which may travel at once with the programs beside it; there all are put into one folder.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import io
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -39,12 +41,11 @@ from .truths import HALF_SCALE, Truths
 
 log = logging.getLogger(__name__)
 
-NETWORKS, PHOTOGRAPHS = "networks", "photographs"
 VGG_CONVOLUTIONS = 7  # to relu3_3
 SIDES = {1: 512, 2: 256, 4: 256}  # px at which a photograph travels, by the part of its size at which it is truth
 QUALITY = {1: 90, 2: 92, 4: 88}
 LFW = 3000  # the most of these; each is a person more, but none is truth above a quarter
-LIMIT = 60 << 20  # bytes of a folder
+LIMIT = 55 << 20  # bytes of a part
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Networks:
     Attributes:
         generator: float32.
         basis: of the latents.
-        tokens: what was trained so far.
+        tokens: what step 2 trained; None where an earlier run of this stage was packed.
         alex: LPIPS.
         vgg: its three finest levels of VGG.
         recognizer: w600k_mbf.
@@ -62,7 +63,7 @@ class Networks:
 
     generator: Generator
     basis: Basis
-    tokens: GenerativeTokens
+    tokens: GenerativeTokens | None
     alex: Perceptual
     vgg: Perceptual
     recognizer: Recognizer
@@ -72,19 +73,20 @@ def write_networks(
     folder: Path,
     generator: Generator,
     basis: Basis,
-    tokens: GenerativeTokens,
+    tokens: GenerativeTokens | None,
     perceptual: Mapping[str, dict[str, Tensor]],
     graph: OnnxGraph,
 ) -> None:
-    """Write the networks' folder."""
+    """Write the networks into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = json.dumps(asdict(generator.synthesis.config))
     _write(folder / "generator.safetensors", generator.state_dict(), config=shape)
     _write(folder / "basis.safetensors", basis.tensors(), half=False)
-    sizes, style = (json.dumps(asdict(config)) for config in (tokens.config, tokens.style.config))
-    # The linear part of the style head is fitted anew there.
-    kept = {name: t for name, t in tokens.state_dict().items() if not name.startswith("style.direct")}
-    _write(folder / "tokens.safetensors", kept, config=sizes, style=style)
+    if tokens is not None:
+        sizes, style = (json.dumps(asdict(config)) for config in (tokens.config, tokens.style.config))
+        # The linear part of the style head is fitted anew there.
+        kept = {name: t for name, t in tokens.state_dict().items() if not name.startswith("style.direct")}
+        _write(folder / "tokens.safetensors", kept, config=sizes, style=style)
     for name, state in perceptual.items():
         _write(folder / f"{name}.safetensors", state)
     names = {name: f"{i:04d}" for i, name in enumerate(graph.weights)}
@@ -111,16 +113,19 @@ def _floats(path: Path) -> dict[str, Tensor]:
 
 
 def read_networks(folder: Path, device: str) -> Networks:
-    """Read the networks' folder."""
+    """Read the networks from the folder of all parts."""
     path = folder / "generator.safetensors"
     generator = Generator(GeneratorConfig(**_shape(_about(path, "config")))).requires_grad_(False)  # type: ignore[arg-type]
     generator.load_state_dict(_floats(path))
     path = folder / "tokens.safetensors"
-    tokens = GenerativeTokens(
-        RestorerConfig(**_shape(_about(path, "config"))),  # type: ignore[arg-type]
-        StyleConfig(**_shape(_about(path, "style"))),  # type: ignore[arg-type]
-    )
-    tokens.load_state_dict(tokens.state_dict() | _floats(path))
+    tokens = None
+    if path.is_file():
+        tokens = GenerativeTokens(
+            RestorerConfig(**_shape(_about(path, "config"))),  # type: ignore[arg-type]
+            StyleConfig(**_shape(_about(path, "style"))),  # type: ignore[arg-type]
+        )
+        tokens.load_state_dict(tokens.state_dict() | _floats(path))
+        tokens.to(device)
     alex, vgg = (Perceptual(name, _floats(folder / f"{name}.safetensors")) for name in ("alex", "vgg"))
     path = folder / "recognizer.safetensors"
     about = _about(path, "graph")
@@ -130,7 +135,7 @@ def read_networks(folder: Path, device: str) -> Networks:
     return Networks(
         generator.to(device),
         Basis(**load_file(folder / "basis.safetensors")).to(device),
-        tokens.to(device),
+        tokens,
         alex.to(device),
         vgg.to(device),
         Recognizer("arcface", graph=graph).to(device),
@@ -138,7 +143,7 @@ def read_networks(folder: Path, device: str) -> Networks:
 
 
 def write_photographs(folder: Path, faces: np.ndarray, rows: Mapping[int, list[int]]) -> None:
-    """Write the photographs' folder: of `faces` (M,S,S,3) uint8 the rows that are truth at 1/1, 1/2 and 1/4."""
+    """Write photographs into a folder: of `faces` (M,S,S,3) uint8 the rows that are truth at 1/1, 1/2 and 1/4."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, kept in rows.items():
         files = []
@@ -190,17 +195,26 @@ def rows_to_pack(work: Path, truths: Truths, most: int = LFW) -> dict[int, list[
     return rows
 
 
-def check_sizes(pack: Path) -> None:
-    """Say how large the folders of a pack are.
+def into_parts(folder: Path, limit: int = LIMIT) -> int:
+    """Move the files of a folder into folders in it that may travel, ``part1`` and so on; how many.
 
     Raises:
-        ValueError: one is too large to travel.
+        ValueError: a file is too large to travel.
     """
-    for folder in (NETWORKS, PHOTOGRAPHS):
-        size = sum(path.stat().st_size for path in (pack / folder).glob("*"))
-        log.info("%s: %.1f MiB", folder, size / (1 << 20))
-        if size > LIMIT:
-            raise ValueError(f"{pack / folder} holds {size} bytes; expected {LIMIT} at most.")
+    files = sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: -path.stat().st_size)
+    room: list[int] = []
+    for path in files:
+        size = path.stat().st_size
+        if size > limit:
+            raise ValueError(f"{path} holds {size} bytes; expected {limit} at most.")
+        part = next((i for i, free in enumerate(room) if size <= free), len(room))
+        if part == len(room):
+            room.append(limit)
+        room[part] -= size
+        target = folder / f"part{part + 1}"
+        target.mkdir(exist_ok=True)
+        path.replace(target / path.name)
+    return len(room)
 
 
 def main() -> None:
@@ -208,27 +222,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--only", choices=(NETWORKS, PHOTOGRAPHS), help="write one of the folders")
+    parser.add_argument("--output", type=Path, required=True, help="a folder; what it holds is deleted")
+    parser.add_argument("--resume", type=Path, help="folder of the shards to go on from")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if args.only != PHOTOGRAPHS:
-        states = {
-            name: packed(name, lpips(name, args.assets), count)
-            for name, count in (("alex", None), ("vgg", VGG_CONVOLUTIONS))
-        }
-        write_networks(
-            args.output / NETWORKS,
-            load_generator(args.assets),
-            read_basis(args.work),
-            read_tokens(args.work / "generator_latents.pt"),
-            states,
-            read_graph(asset("arcface", args.assets)),
-        )
-    if args.only != NETWORKS:
-        truths = Truths(args.work, None)
-        write_photographs(args.output / PHOTOGRAPHS, truths.pictures, rows_to_pack(args.work, truths))
-    check_sizes(args.output)
+    shutil.rmtree(args.output, ignore_errors=True)
+    states = {
+        name: packed(name, lpips(name, args.assets), count)
+        for name, count in (("alex", None), ("vgg", VGG_CONVOLUTIONS))
+    }
+    write_networks(
+        args.output,
+        load_generator(args.assets),
+        read_basis(args.work),
+        None if args.resume else read_tokens(args.work / "generator_latents.pt"),
+        states,
+        read_graph(asset("arcface", args.assets)),
+    )
+    for path in sorted(args.resume.glob("*-*.safetensors")) if args.resume else ():
+        shutil.copy(path, args.output)
+    truths = Truths(args.work, None)
+    write_photographs(args.output, truths.pictures, rows_to_pack(args.work, truths))
+    for i in range(into_parts(args.output)):
+        size = sum(path.stat().st_size for path in (args.output / f"part{i + 1}").iterdir())
+        log.info("part %d: %.1f MiB", i + 1, size / (1 << 20))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from ..models.correspondence import Matches, warp
 from ..models.fusion import match_colours
-from ..models.restorer import ResemblanceNet
+from ..models.generative import GenerativeNet
 from ..models.transfer import Photographs, TransferConfig, TransferNet
-from ..restorers.table import BUILTIN, load_restorer
+from ..restorers.table import BUILTIN, Ours, load_restorer
 from .data import prefetch
 from .loop import Stage, arguments, start
 from .pairs import PairPool, Trial, trial
@@ -31,14 +31,19 @@ PLACES, COLOURS, SMOOTH = 1.0, 0.5, 0.05
 PIXELS = 256  # of a face for one unit of the flow
 
 
-def frozen_restorer(device: str, weights: Path) -> ResemblanceNet:
+def frozen_restorer(device: str, weights: Path) -> Ours:
     """The restorer in a folder of weights, float32, without gradients to its own."""
     network = load_restorer(weights / BUILTIN.name, device, torch.float32).network
-    assert isinstance(network, ResemblanceNet)
+    assert isinstance(network, Ours)
     return network.to(memory_format=torch.channels_last)
 
 
-def encoded(net: ResemblanceNet, faces: Tensor) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+def transfer_of(net: Ours) -> TransferNet:
+    """A transfer network of the sizes that a restorer asks for."""
+    return TransferNet(TransferConfig(net.config.widths, net.config.latent, takes=isinstance(net, GenerativeNet)))
+
+
+def encoded(net: Ours, faces: Tensor) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
     """Faces (N,3,512,512) to latent, likeliest code words and skips, the faces among them."""
     with torch.no_grad():
         content, skips = net.encode(faces)
@@ -47,7 +52,7 @@ def encoded(net: ResemblanceNet, faces: Tensor) -> tuple[Tensor, Tensor, dict[in
     return content, code_latent, skips
 
 
-def photographs(net: ResemblanceNet, pictures: Tensor, identity: Tensor) -> Photographs:
+def photographs(net: Ours, pictures: Tensor, identity: Tensor) -> Photographs:
     """References (N,R,3,512,512) with embeddings (N,R,D), encoded; all weigh the same."""
     n, r = pictures.shape[:2]
     with torch.no_grad():
@@ -56,7 +61,7 @@ def photographs(net: ResemblanceNet, pictures: Tensor, identity: Tensor) -> Phot
     return Photographs(pictures, content.unflatten(0, (n, r)), features, identity, pictures.new_ones(n, r))
 
 
-def matches(net: ResemblanceNet, transfer: TransferNet, batch: Trial) -> Matches:
+def matches(net: Ours, transfer: TransferNet, batch: Trial) -> Matches:
     """What the flow finds in a batch's references."""
     content, code_latent, skips = encoded(net, batch.damaged)
     seen = photographs(net, batch.references, batch.references.new_zeros(*batch.right.shape, 1))
@@ -90,7 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     start(options)
     net = frozen_restorer(options.device, options.weights)
-    transfer = TransferNet(TransferConfig(net.config.widths, net.config.latent))
+    transfer = transfer_of(net)
     transfer.to(options.device).to(memory_format=torch.channels_last)
     stage = Stage("flow", nn.ModuleDict({"correspondence": transfer.correspondence}), options)
     pool = PairPool(options.work)

@@ -2,10 +2,11 @@
 
     python -m resemblance.core.training.generator_device --pack .pack --output "$OUT" --seconds 480
 
-reads what :mod:`.device_pack` wrote; needs PyTorch, NumPy, safetensors, einops and Pillow alone. Everything is made on
-the device. First the linear part of the style head is fitted on faces drawn there; then all learns together, the
-generator's own layers at a small part of the rate; in the last part of the time the adversary joins in. The average is
-written in shards that may travel, every now and then and at the end; a later run goes on from them.
+reads what :mod:`.device_pack` wrote, all parts in one folder; needs PyTorch, NumPy, safetensors, einops and Pillow
+alone. Everything is made on the device. First the linear part of the style head is fitted on faces drawn there; then
+all learns together, the generator's own layers at a small part of the rate; in the last part of the time the adversary
+joins in. The average is written in shards that may travel, every now and then and at the end; a later run goes on from
+them, critics included, once they are packed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ..models.generative import GenerativeNet
 from ..models.style_head import coarse
 from ..restorers.table import faster_dtype
 from .adversary import DeviceAdversary
-from .device_pack import NETWORKS, PHOTOGRAPHS, read_networks, read_photographs
+from .device_pack import read_networks, read_photographs
 from .device_truths import Counts, DeviceTruths
 from .generator_basis import SIDE
 from .generator_pictures import grown
@@ -192,17 +193,20 @@ class Run:
         device = torch.device(self.device)
         self.faster = faster_dtype(device) == torch.bfloat16
         torch.backends.cudnn.benchmark = True
-        self.networks = read_networks(options.pack / NETWORKS, self.device)
-        net = grown(self.networks.tokens, self.networks.generator, self.networks.basis)
-        self.networks.generator.to(memory_format=torch.channels_last)
-        self.networks.generator.synthesis.to(torch.bfloat16 if self.faster else torch.float32)
-        saved = load_shards(options.resume, "net") if options.resume else {}
-        net.load_state_dict(net.state_dict() | saved)
+        self.networks = read_networks(options.pack, self.device)
+        generator = self.networks.generator
+        saved = load_shards(options.pack, "net")
+        if saved:
+            net = GenerativeNet.from_state(saved)
+            net.load_state_dict(saved)
+        else:
+            assert self.networks.tokens is not None, "a pack has tokens, or shards"
+            net = grown(self.networks.tokens, generator, self.networks.basis)
         net.to(self.device).to(memory_format=torch.channels_last)
+        generator.to(memory_format=torch.channels_last)
+        generator.synthesis.to(torch.bfloat16 if self.faster else torch.float32)
         self.counts = Counts.of(options.batch)
-        self.truths = DeviceTruths(
-            self.networks.generator, self.networks.basis, read_photographs(options.pack / PHOTOGRAPHS)
-        )
+        self.truths = DeviceTruths(generator, self.networks.basis, read_photographs(options.pack))
         log.info("read after %.0f s: %s", self.seconds, self.counts)
         if not saved:
             fit_style(net, self.truths, self.counts, options.seed, options.style_faces, self.faster)
@@ -212,7 +216,10 @@ class Run:
         self.trainee = Trainee(net, options.lr)
         self.loss = WholeLoss(net, self.networks, options.seed)
         self.adversary = DeviceAdversary(self.networks.vgg, net.config.size, self.device, self.faster, options.seed)
-        self.drawing = (*net.decoder.layers, *self.networks.generator.synthesis.layers[-len(net.decoder.layers) :])
+        critics = load_shards(options.pack, "critics")
+        if critics:
+            self.adversary.critics.load_state_dict(critics)
+        self.drawing = (*net.decoder.layers, *generator.synthesis.layers[-len(net.decoder.layers) :])
         signal.signal(signal.SIGTERM, self.stop)
 
     @property
@@ -330,7 +337,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--resume", type=Path, help="folder of shards to go on from")
     parser.add_argument("--seconds", type=float, default=480, help="for all, reading and warming up included")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)

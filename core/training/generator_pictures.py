@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..files.checkpoints import read
-from ..geometry import template
 from ..models.generative import GenerativeNet, GenerativeTokens, blended
 from ..models.styled_decoder import DecoderConfig, StyledDecoder, coarse_to_fine
+from .components import parts
 from .data import prefetch, to_tensor
 from .drawn import DrawnFaces
 from .generator import START, Generator, load_generator
@@ -49,7 +49,6 @@ PIXEL, PERCEIVED, PARTS, IDENTITY = 1.0, 1.0, 0.5, 1.5
 LATENTS, ENTROPY, STYLE = 0.2, 0.02, 0.1  # where a face was drawn
 SIDE = 16  # places of the latent in a square's side
 EDGE = 8  # px at a square's border that would look otherwise within the face
-PART = 128  # px of the squares about eyes and mouth
 NEAREST = 0.3  # of the batches see the likeliest code words, the others their mean
 MEASURE_SECONDS = 1800
 SHOWN = 4  # faces of either set that are measured
@@ -85,17 +84,6 @@ def adopt(decoder: StyledDecoder, generator: Generator, basis: Basis) -> None:
     decoder.to_img.load_state_dict(synthesis.to_img.state_dict())
     decoder.img.weight.copy_(synthesis.img.weight[:3])
     decoder.img.bias.copy_(synthesis.img.bias[:3])  # type: ignore[union-attr,index]
-
-
-def parts(faces: Tensor) -> Tensor:
-    """The squares (3N,3,128,128) about both eyes and the mouth of aligned faces (N,3,512,512)."""
-    left, right, _, *corners = template(faces.shape[-1]).tolist()
-    mouth = [(a + b) / 2 for a, b in zip(*corners, strict=True)]
-    squares = []
-    for x, y in (left, right, mouth):
-        row, column = round(y) - PART // 2, round(x) - PART // 2
-        squares.append(faces[..., row : row + PART, column : column + PART])
-    return torch.cat(squares)
 
 
 def pixel_loss(y: Tensor, clean: Tensor, size: Tensor) -> Tensor:
@@ -153,14 +141,14 @@ class PictureLoss:
         value, numbers = self._told(batch, (h, words, z), logits, w)
         if batch.square is None:
             y, mask = net.decoder(z, w, features, content)
-            y = blended(y, mask, batch.damaged, content, 1.0)
+            y = blended((y.float() + 1) / 2, mask, batch.damaged, content, 1.0)
             drawn, more = self._whole(y, batch)
         else:
             row, column = batch.square
             z, *features = (_cut(x, row, column, h.shape[-1]) for x in (z, *features))
             clean, damaged = (_cut(x, row, column, h.shape[-1]) for x in (batch.clean, batch.damaged))
             y, mask = net.decoder(z, w, features, content, (row, column))
-            y = blended(y, mask, damaged, content, 1.0)
+            y = blended((y.float() + 1) / 2, mask, damaged, content, 1.0)
             drawn, more = self._square(y, clean, batch.size)
         if mask is not None:
             more["mask"] = torch.sigmoid(mask).mean()

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.generative import GenerativeTokens
 from ..models.style_head import coarse
@@ -110,11 +110,13 @@ def fit(net: GenerativeTokens, rows: Rows) -> dict[str, float]:
     it stays only where it helps people left out.
     """
     head = net.style
+    direct = head.direct
+    assert isinstance(direct, nn.Linear), "it is whole in training"
     deviation = head.axes.square().sum(1).sqrt()
     axes = (head.axes / deviation[:, None]).T
     others = rows.who % LEFT_OUT == 0
     alone = (rows.true - head.mean) @ axes
-    trained = (rows.said - head.mean) @ axes - (rows.seen @ head.direct.weight.T + head.direct.bias) * deviation
+    trained = (rows.said - head.mean) @ axes - (rows.seen @ direct.weight.T + direct.bias) * deviation
     whole = float((alone[others] - alone[~others].mean(0)).square().sum())
     spread = rows.seen.std(0) + 1e-6
     best, shares = (float("inf"), Tensor(), Tensor(), False), {}
@@ -125,8 +127,8 @@ def fit(net: GenerativeTokens, rows: Rows) -> dict[str, float]:
             shares[f"evenness {evenness}, {'beside' if beside else 'alone'}"] = error / whole
             best = min(best, (error, weight * factor, bias, beside), key=lambda one: one[0])
     _, weight, bias, beside = best
-    head.direct.weight.copy_(weight / deviation[:, None])
-    head.direct.bias.copy_(bias / deviation)
+    direct.weight.copy_(weight / deviation[:, None])
+    direct.bias.copy_(bias / deviation)
     if not beside:
         head.out.weight.zero_()
         head.out.bias.zero_()

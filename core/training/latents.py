@@ -24,7 +24,7 @@ from ..files.checkpoints import read
 from ..models.prior import given_by
 from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
-from ..restorers.table import TRANSFER
+from ..restorers.table import TRANSFER, Ours
 from .codes import load_tokenizer
 from .data import prefetch
 from .flow import encoded, frozen_restorer, photographs
@@ -77,14 +77,14 @@ def read_latents(samples: np.ndarray) -> Latents:
 
 
 def samples_of(
-    net: ResemblanceNet, tokenizer: ResemblanceNet, transfer: TransferNet, embedder: BuiltinEmbedder, batch: Trial
+    net: Ours, tokenizer: ResemblanceNet, transfer: TransferNet, embedder: BuiltinEmbedder, batch: Trial
 ) -> np.ndarray:
     """A batch as samples (N,386,32,32) int16."""
     content, code_latent, skips = encoded(net, batch.damaged)
     identity = embedder.embed(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape)
     seen = photographs(net, batch.references, identity)
     identity_gate = identity_gate_of(embedder, batch.damaged, identity)
-    found = transfer.extract_references(content, code_latent, skips, seen, net.embedding, net.encoder, identity_gate)
+    found = transfer.extract_references(content, code_latent, skips, seen, net.embedding, net.encode, identity_gate)
     clean, _ = tokenizer.encode(batch.clean)
     codes = net.predict(content).argmax(-1).unflatten(1, (1, SIDE, SIDE))
     numbers = torch.cat([content, clean, given_by(found.reference, content)], 1).bfloat16().view(torch.int16)

@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..models.prior import NOISE, Prior
-from ..models.restorer import ResemblanceNet
-from ..restorers.table import BUILTIN, load_restorer
+from ..restorers.table import BUILTIN, Ours, load_restorer
 from .data import prefetch
 from .flow import frozen_restorer
 from .latents import Latents, open_latents, read_latents
@@ -37,7 +36,7 @@ def export(prior: Prior, path: Path, restorer: str) -> None:
     write_weights(prior, path, "resemblance-prior", restorer=restorer)
 
 
-def endpoints(prior: Prior, net: ResemblanceNet, batch: Latents, alone: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def endpoints(prior: Prior, net: Ours, batch: Latents, alone: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The regressed and the clean latent, normalised, and what the velocity is conditioned on.
 
     Args:

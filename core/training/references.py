@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,13 @@ from ..faces.crop import aligned_crops
 from ..faces.evidence import amount, chance
 from ..faces.identity import WEIGHTS, BuiltinEmbedder
 from ..faces.measure import measure_quality
-from ..files.checkpoints import about
-from ..models.restorer import ResemblanceNet
-from ..models.transfer import ReferenceExtraction, TransferConfig, TransferGuide, TransferNet
-from ..restorers.table import BUILTIN, load_restorer
-from .components import component_map
+from ..files.checkpoints import about, read
+from ..models.transfer import ReferenceExtraction, TransferGuide, TransferNet
+from ..restorers.table import BUILTIN, Ours, load_restorer
+from .components import component_map, parts
 from .data import prefetch
 from .device_data import DevicePeople, in_turn, load_drawing
-from .flow import encoded, frozen_restorer, photographs, place_error
+from .flow import encoded, frozen_restorer, photographs, place_error, transfer_of
 from .judges import Recognizer, lpips
 from .loop import Stage, arguments, read_average, start, write_weights
 from .pairs import POINTS, PairPool, Trial, trial
@@ -40,7 +40,8 @@ from .restoration import pixel_loss
 
 log = logging.getLogger(__name__)
 
-PIXEL, PERCEIVED, IDENTITY, ECHO, PLACES, GATE = 1.0, 1.0, 1.0, 1.0, 0.02, 0.05
+PIXEL, PERCEIVED, PARTS, IDENTITY, ECHO, PLACES, GATE = 1.0, 1.0, 0.5, 1.0, 1.0, 0.02, 0.05
+FINDING = ("correspondence", "extract", "distribute", "words", "gate")  # parts that say what lies where
 COMPONENTS = 2.0  # of the mean difference at eyes, nose and mouth
 
 
@@ -49,8 +50,14 @@ def export(transfer: nn.Module, path: Path, restorer: str, embedder: Path) -> No
     write_weights(transfer, path, "resemblance-transfer", restorer=restorer, embedder=about(embedder)["fingerprint"])
 
 
+def begin(transfer: TransferNet, state: Mapping[str, Tensor]) -> None:
+    """Give a network what finds places in another, which may have been made for another restorer."""
+    found = {name: tensor.float() for name, tensor in state.items() if name.split(".")[0] in FINDING}
+    transfer.load_state_dict(transfer.state_dict() | found)
+
+
 def guided(
-    net: ResemblanceNet, transfer: TransferNet, batch: Trial, embedder: BuiltinEmbedder, doubt: bool
+    net: Ours, transfer: TransferNet, batch: Trial, embedder: BuiltinEmbedder, doubt: bool
 ) -> tuple[Tensor, ReferenceExtraction]:
     """The restored faces, and what was found; with `doubt` as much as the embedder is sure of the person."""
     content, code_latent, skips = encoded(net, batch.damaged)
@@ -58,7 +65,7 @@ def guided(
     seen = photographs(net, batch.references, identity)
     identity_gate = identity_gate_of(embedder, batch.damaged, identity) if doubt else None
     found = transfer.extract_references(
-        content, code_latent, skips, seen, net.embedding, net.encoder, identity_gate, echo=True
+        content, code_latent, skips, seen, net.embedding, net.encode, identity_gate, echo=True
     )
     return net.decode(content, code_latent, skips, guide=TransferGuide(transfer, found.reference)), found
 
@@ -89,7 +96,7 @@ class GuidedLoss:
         wrong: whether there are strangers among the references, so that gates learn to close.
     """
 
-    def __init__(self, net: ResemblanceNet, transfer: TransferNet, options: argparse.Namespace, wrong: bool) -> None:
+    def __init__(self, net: Ours, transfer: TransferNet, options: argparse.Namespace, wrong: bool) -> None:
         self.net, self.transfer, self.device, self.wrong = net, transfer, options.device, wrong
         self.perceptual = lpips("alex", options.assets).to(options.device)
         self.recognizer = Recognizer("arcface", options.assets).to(options.device)
@@ -105,14 +112,22 @@ class GuidedLoss:
         features = ((y - clean).abs() * self.components).mean() / self.components.mean()
         shown, truth = F.avg_pool2d(y.clamp(0, 1), 2), F.avg_pool2d(clean, 2)
         perceived = self.perceptual(shown, truth).mean()
+        finest = self._at_parts(y.clamp(0, 1), clean, batch.sharp)
         identity = 1 - (recognizer(shown) * recognizer(truth).detach()).sum(1).mean()
         places = place_error(found.matches.flow, batch.here, batch.there, batch.right)
         echo = torch.stack(
             [F.l1_loss(e, F.adaptive_avg_pool2d(clean, side)) for side, e in found.echoes.items()]
         ).mean()
         value = PIXEL * (pixel + COMPONENTS * features) + PERCEIVED * perceived + IDENTITY * identity
-        value = value + PLACES * places + ECHO * echo
-        numbers = {"pixel": pixel, "lpips": perceived, "identity": identity, "places": places, "echo": echo}
+        value = value + PARTS * finest + PLACES * places + ECHO * echo
+        numbers = {
+            "pixel": pixel,
+            "lpips": perceived,
+            "parts": finest,
+            "identity": identity,
+            "places": places,
+            "echo": echo,
+        }
         if self.wrong:
             right = batch.right.float().mean(1)
             gate = found.reference.gates[32].float()
@@ -122,18 +137,36 @@ class GuidedLoss:
         numbers["gate"] = found.reference.gates[32].float().mean()
         return value, {key: float(number.detach()) for key, number in numbers.items()}, y, clean
 
+    def _at_parts(self, y: Tensor, clean: Tensor, sharp: Tensor) -> Tensor:
+        """How eyes and mouth look at full size, where the truth is sharp: there references have most to give."""
+        if not sharp.any():
+            return y.new_zeros(())
+        return self.perceptual(parts(y[sharp]), parts(clean[sharp])).mean()
+
 
 def main() -> None:
     """Train the transfer network and write its weights."""
     parser = arguments(__doc__.splitlines()[0], minutes=60, lr=4e-4, generate=True)
     parser.add_argument("--wrong", type=float, default=0.0, help="share of references that show somebody else")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="a transfer network to begin with: another restorer's will do (default: WORK/flow.pt)",
+    )
+    parser.add_argument(
+        "--fuse",
+        action="store_true",
+        help="only what fuses learns: what finds places was trained before, with another restorer",
+    )
     parser.add_argument("--export", type=Path, help="write the averaged weights here when done")
     options = parser.parse_args()
     start(options)
     net = frozen_restorer(options.device, options.weights)
-    transfer = TransferNet(TransferConfig(net.config.widths, net.config.latent))
-    flow = read_average(options.work / "flow.pt")
-    transfer.correspondence.load_state_dict({k.removeprefix("correspondence."): v for k, v in flow.items()})
+    transfer = transfer_of(net)
+    begin(transfer, read(options.start) if options.start else read_average(options.work / "flow.pt"))
+    if options.fuse:
+        for name in FINDING:
+            transfer.get_submodule(name).requires_grad_(name == "gate")
     stage = Stage("references", transfer.to(options.device).to(memory_format=torch.channels_last), options)
     judged = GuidedLoss(net, transfer, options, options.wrong > 0)
     pool = PairPool(options.work)

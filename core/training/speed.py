@@ -111,7 +111,7 @@ def restore(net: Any, faces: Tensor, photographs: Photographs | None = None) -> 
     words = (adain(words, content) if net.adain else words).to(content)
     more = {}
     if photographs:
-        found = net.transfer.extract_references(content, words, skips, photographs, net.codebook(), net.encoder)
+        found = net.transfer.extract_references(content, words, skips, photographs, net.codebook(), net.encode)
         more["guide"] = TransferGuide(net.transfer, found.reference)
     return net.decode(content, words, skips, net.default_content, 1.0, **more).clamp(0, 1)
 

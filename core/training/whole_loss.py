@@ -13,13 +13,14 @@ from torch.nn import functional as F
 
 from ..models.generative import GenerativeNet, blended
 from ..models.styled_decoder import coarse_to_fine
+from .components import parts
 from .device_pack import Networks
 from .device_truths import Counts, DeviceBatch
 from .generator_latents import Shares
-from .generator_pictures import NEAREST, parts, seen_anew
+from .generator_pictures import NEAREST, seen_anew
 from .restoration import shifted
 
-PIXEL, PERCEIVED, DETAIL, PARTS, IDENTITY = 1.0, 1.0, 1.0, 0.5, 1.5
+PIXEL, COLOURS, PERCEIVED, DETAIL, PARTS, IDENTITY = 1.0, 3.0, 1.0, 1.0, 0.5, 1.5
 LATENTS, ENTROPY, STYLE = (1.0, 0.2), (0.1, 0.02), (0.5, 0.1)  # at the beginning, and from LEARNT on
 LEARNT = 0.3  # part of the training
 SQUARE = 256  # px of the square that is looked at in full size
@@ -54,7 +55,7 @@ class WholeLoss:
         features = coarse_to_fine(skips)
         w = net.style(z, features[0], content)
         y, mask = net.decoder(z, w, features, content)
-        y = blended(y, mask, batch.damaged, content, 1.0)
+        y = blended((y.float() + 1) / 2, mask, batch.damaged, content, 1.0)
         told, numbers = self._told(batch, (h, words, z), logits, w, min(1.0, part / LEARNT))
         seen, more = self._seen(y, batch.clean, batch.counts)
         if mask is not None:
@@ -90,6 +91,7 @@ class WholeLoss:
         quarters, quarters_clean = F.avg_pool2d(halves, 2), F.avg_pool2d(halves_clean, 2)
         pixel = 2 * F.l1_loss(quarters, quarters_clean) + F.l1_loss(halves[:coarse], halves_clean[:coarse])
         pixel = pixel + F.l1_loss(y[:full], clean[:full])
+        coarsest = F.l1_loss(F.avg_pool2d(quarters, 4), F.avg_pool2d(quarters_clean, 4))  # colours and light
         shown, truth = halves.clamp(0, 1), halves_clean
         of_halves = networks.alex(*shifted(choice, shown[:coarse], truth[:coarse])).sum()
         small = shifted(choice, quarters[coarse:].clamp(0, 1), quarters_clean[coarse:])
@@ -102,6 +104,20 @@ class WholeLoss:
         with torch.no_grad():
             wanted = networks.recognizer(theirs)
         identity = 1 - (networks.recognizer(mine) * wanted).sum(1).float().mean()
-        value = PIXEL * pixel + PERCEIVED * perceived + DETAIL * detail + PARTS * finest + IDENTITY * identity
-        found = {"pixel": pixel, "lpips": perceived, "detail": detail, "parts": finest, "identity": identity}
+        value = (
+            PIXEL * pixel
+            + COLOURS * coarsest
+            + PERCEIVED * perceived
+            + DETAIL * detail
+            + PARTS * finest
+            + IDENTITY * identity
+        )
+        found = {
+            "pixel": pixel,
+            "colours": coarsest,
+            "lpips": perceived,
+            "detail": detail,
+            "parts": finest,
+            "identity": identity,
+        }
         return value, found

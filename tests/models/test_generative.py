@@ -1,5 +1,7 @@
 """The second restorer: what the weights mean."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from resemblance.core.models.generative import GenerativeNet
@@ -57,3 +59,13 @@ def test_quality_has_an_effect_at_every_content(net, tokens, content):
     _, h, words, skips = tokens
     results = [net.decode(h, words, skips, content, quality) for quality in (0.3, 1.0)]
     assert (results[0] - results[1]).abs().max() > 1e-4
+
+
+def test_sizes_are_read_off_the_tensors(net):
+    for made in (net, GenerativeNet(SIZES, replace(STYLE, rank=3), DRAWING)):
+        read = GenerativeNet.from_state(made.state_dict())
+        read.load_state_dict(made.state_dict())
+        assert (read.style.config, read.decoder.config) == (
+            replace(made.style.config, dropout=0.1),
+            made.decoder.config,
+        )

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 from resemblance.core.faces.crop import aligned_crops
+from resemblance.core.models.generative import GenerativeNet
 from resemblance.core.models.prior import Prior, PriorConfig, given_by
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
+from resemblance.core.models.styled_decoder import DecoderConfig
 from resemblance.core.models.transfer import TransferConfig, TransferGuide, TransferNet
 from resemblance.core.records import Lookup, Person
 from resemblance.core.refinement import RefinementOptions, refine_tokens
@@ -18,11 +20,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-@pytest.fixture(scope="module")
-def restorer() -> TokenRestorer:
+@pytest.fixture(scope="module", params=["first", "second"])
+def restorer(request: pytest.FixtureRequest) -> TokenRestorer:
     """Random weights, and none of the zeros that training starts from."""
     torch.manual_seed(5)
-    network, transfer = ResemblanceNet(), TransferNet()
+    network: ResemblanceNet | GenerativeNet
+    if request.param == "first":
+        network, transfer = ResemblanceNet(), TransferNet()
+    else:
+        drawing = DecoderConfig(channels=(16, 16, 8, 8, 8))
+        network, transfer = GenerativeNet(decoder=drawing), TransferNet(TransferConfig(takes=True))
     with torch.no_grad():
         for parameter in [*network.parameters(), *transfer.parameters()]:
             if not parameter.any():
@@ -113,7 +120,7 @@ def test_somebody_else_gives_nothing(restorer: TokenRestorer, faces: Tensor) -> 
 
 def test_sizes_are_read_off_the_tensors() -> None:
     small = TransferConfig((6, 8, 12), 10, 20, 16, 5, ((16, 4, 1), (32, 3, 3), (64, 5, 3), (128, 7, 1)), (9, 8, 7))
-    for config in (small, TransferConfig()):
+    for config in (small, TransferConfig(), replace(small, takes=True)):
         assert TransferConfig.from_state(TransferNet(config).state_dict()) == config
 
 
@@ -160,3 +167,36 @@ def test_a_restorer_without_the_part_says_so(faces: Tensor) -> None:
     assert not plain.transfers
     with pytest.raises(ValueError, match="'plain' has no weights that read references"):
         plain.transfer(tokens, [person(plain, faces[1:2])])
+
+
+def test_what_was_found_stands_in_where_the_gate_lets_it(faces: Tensor) -> None:
+    torch.manual_seed(6)
+    drawing = DecoderConfig(channels=(16, 16, 8, 8, 8))
+    network, transfer = GenerativeNet(decoder=drawing), TransferNet(TransferConfig(takes=True))
+    for take in transfer.takes:
+        torch.nn.init.constant_(take.bias, 50.0)  # all of it
+    network.transfer = transfer
+    restorer = TokenRestorer(network.eval().requires_grad_(False), "random", "none", "0")
+    tokens, _ = restorer.transfer(encode_tokens(aligned_crops(faces[:1]), restorer), [person(restorer, faces[1:2])])
+    found = tokens.reference
+    assert found is not None
+    gates = {side: torch.zeros_like(gate) for side, gate in found.gates.items()}
+    for side, gate in gates.items():
+        gate[..., : side // 2] = 1
+    skips = {side: x.float() for side, x in tokens.skips.items()}
+    content, mixed = transfer.stand_in(tokens.content, skips, replace(found, gates=gates))
+    for side in (32, 64, 128):
+        left, right = (slice(0, side // 2 - 1), slice(side // 2 + 1, None))
+        torch.testing.assert_close(mixed[side][..., left], found.warped[side].float()[..., left], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(mixed[side][..., right], skips[side][..., right])
+    torch.testing.assert_close(content[..., :15], found.latent.float()[..., :15], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(content[..., 17:], tokens.content[..., 17:])
+    torch.testing.assert_close(mixed[512][..., :250], found.pictures[..., :250], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(mixed[512][..., 264:], skips[512][..., 264:])
+
+
+def test_at_quality_0_references_change_nothing(restorer: TokenRestorer, faces: Tensor) -> None:
+    tokens = encode_tokens(aligned_crops(faces[:1]), restorer)
+    guided, _ = restorer.transfer(tokens, [person(restorer, faces[1:])])
+    plain = replace(guided, quality_weight=0.0)
+    torch.testing.assert_close(decode_tokens(plain), faces[:1], rtol=0, atol=1e-5)

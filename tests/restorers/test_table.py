@@ -5,7 +5,9 @@ import pytest
 import torch
 from resemblance.core.files.checkpoints import Checkpoint, TensorInfo
 from resemblance.core.models.codeformer import CodeFormer, CodeFormerConfig
+from resemblance.core.models.generative import GenerativeNet
 from resemblance.core.models.restorer import ResemblanceNet, RestorerConfig
+from resemblance.core.models.styled_decoder import DecoderConfig
 from resemblance.core.models.transfer import TransferNet
 from resemblance.core.restorers.table import attach_transfer, can_load, describe, find_family, load_restorer
 from resemblance.core.restorers.token_restorer import TokenRestorer
@@ -13,6 +15,20 @@ from restorer_files import onnx_file, restoreformer_state
 from safetensors.torch import save_file
 
 FACES = torch.rand(2, 3, 512, 512, generator=torch.Generator().manual_seed(1))
+
+
+# Ours
+
+
+def test_both_restorers_of_ours_are_known_by_their_tensors(tmp_path):
+    drawing = DecoderConfig(channels=(16, 16, 8, 8, 8))
+    for kind, network in ((ResemblanceNet, ResemblanceNet()), (GenerativeNet, GenerativeNet(decoder=drawing))):
+        save_file(network.state_dict(), tmp_path / "x.safetensors")
+        restorer = load_restorer(tmp_path / "x.safetensors", dtype=torch.float32)
+        assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, kind)
+        assert restorer.name == "Resemblance" and not restorer.transfers and restorer.prior is None
+        restored = restorer.restore(FACES[:1])
+        assert restored.shape == (1, 3, 512, 512) and restored.isfinite().all()
 
 
 # CodeFormer

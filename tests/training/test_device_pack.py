@@ -9,7 +9,13 @@ import torch
 from resemblance.core.models.generative import GenerativeTokens
 from resemblance.core.models.style_head import StyleConfig
 from resemblance.core.training import device_pack
-from resemblance.core.training.device_pack import read_networks, read_photographs, write_networks, write_photographs
+from resemblance.core.training.device_pack import (
+    into_parts,
+    read_networks,
+    read_photographs,
+    write_networks,
+    write_photographs,
+)
 from resemblance.core.training.judges import OnnxGraph, OnnxNetwork
 from stand_ins import SIZES, small_basis, small_generator
 
@@ -67,12 +73,16 @@ def test_photographs_come_back_at_the_size_at_which_they_are_truth(tmp_path):
     assert abs(int(found[1][1, 0, 400, 400]) - 120) < 4 and abs(int(found[2][0, 0, 20, 20]) - 30) < 4
 
 
-def test_a_folder_that_is_too_large_to_travel_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(device_pack, "LIMIT", 10)
-    (tmp_path / "networks").mkdir()
-    (tmp_path / "networks" / "a.safetensors").write_bytes(bytes(11))
-    with pytest.raises(ValueError, match="holds 11 bytes; expected 10 at most"):
-        device_pack.check_sizes(tmp_path)
+def test_every_part_may_travel(tmp_path):
+    for name, size in (("a", 50), ("b", 60), ("c", 30), ("d", 40)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert into_parts(tmp_path, 100) == 2
+    parts = [{path.name for path in (tmp_path / f"part{i}").iterdir()} for i in (1, 2)]
+    assert set().union(*parts) == set("abcd") and not (parts[0] & parts[1])
+    assert all(sum(path.stat().st_size for path in (tmp_path / f"part{i}").iterdir()) <= 100 for i in (1, 2))
+    (tmp_path / "e").write_bytes(bytes(101))
+    with pytest.raises(ValueError, match="holds 101 bytes; expected 100 at most"):
+        into_parts(tmp_path, 100)
 
 
 def test_reading_needs_none_of_the_packages_that_a_lent_machine_lacks():

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -11,7 +12,7 @@ from resemblance.core.models.generative import GenerativeNet, GenerativeTokens
 from resemblance.core.models.style_head import StyleConfig
 from resemblance.core.models.styled_decoder import DecoderConfig
 from resemblance.core.training import generator_device
-from resemblance.core.training.device_pack import NETWORKS, PHOTOGRAPHS, write_networks, write_photographs
+from resemblance.core.training.device_pack import write_networks, write_photographs
 from resemblance.core.training.generator_basis import make_basis
 from resemblance.core.training.generator_device import Run, Trainee, learns, load_shards, rate_of, save_shards
 from resemblance.core.training.judges import OnnxGraph
@@ -37,15 +38,15 @@ def pack(tmp_path_factory):
     alex = {"conv0.weight": 0.1 * torch.randn(4, 3, 11, 11), "conv0.bias": torch.zeros(4), "lin0.weight": torch.ones(4)}
     vgg = {"conv0.weight": torch.randn(4, 3, 3, 3), "conv0.bias": torch.zeros(4)}
     vgg |= {"conv1.weight": torch.randn(4, 4, 3, 3), "conv1.bias": torch.zeros(4), "lin0.weight": torch.ones(4)}
-    write_networks(folder / NETWORKS, generator, basis, tokens, {"alex": alex, "vgg": vgg}, graph)
+    write_networks(folder, generator, basis, tokens, {"alex": alex, "vgg": vgg}, graph)
     faces = np.random.default_rng(0).integers(0, 255, (3, 512, 512, 3), dtype=np.uint8)
-    write_photographs(folder / PHOTOGRAPHS, faces, {1: [0], 2: [1], 4: [2]})
+    write_photographs(folder, faces, {1: [0], 2: [1], 4: [2]})
     return folder
 
 
 def options(pack, output, **others):
     known = {"seconds": 0.0, "batch": 4, "lr": 1e-3, "seed": 0, "adversary": 0.5, "style_faces": 8, "least": 0.0}
-    known |= {"pack": pack, "output": output, "resume": None, "compile": False, "device": "cpu"}
+    known |= {"pack": pack, "output": output, "compile": False, "device": "cpu"}
     return argparse.Namespace(**(known | others))
 
 
@@ -71,7 +72,14 @@ def test_a_run_writes_what_a_later_one_goes_on_from(pack, tmp_path, stopping, mo
 
     (tmp_path / "b").mkdir()
     monkeypatch.setattr(generator_device, "fit_style", lambda *_: pytest.fail("the style was fitted before"))
-    later = Run(options(pack, tmp_path / "b", resume=tmp_path / "a", seconds=600.0))
+    resumed = tmp_path / "pack"
+    shutil.copytree(pack, resumed)
+    (resumed / "tokens.safetensors").unlink()
+    for path in (tmp_path / "a").glob("*.safetensors"):
+        shutil.copy(path, resumed)
+    later = Run(options(resumed, tmp_path / "b", seconds=600.0))
+    critics = later.adversary.critics.state_dict()
+    assert all(torch.equal(critics[name], tensor) for name, tensor in load_shards(tmp_path / "a", "critics").items())
     state = later.trainee.net.state_dict()
     assert all(torch.equal(state[name], saved[name]) for name in saved)
     stop = stopping[signal.SIGTERM]

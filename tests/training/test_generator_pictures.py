@@ -9,8 +9,9 @@ from resemblance.core.models.generative import GenerativeTokens
 from resemblance.core.models.restorer import RestorerConfig
 from resemblance.core.models.style_head import StyleConfig
 from resemblance.core.training import generator_pictures
+from resemblance.core.training.components import parts
 from resemblance.core.training.generator_basis import SIDE, make_basis, one_style
-from resemblance.core.training.generator_pictures import PictureLoss, grown, parts, pixel_loss, seen_anew
+from resemblance.core.training.generator_pictures import PictureLoss, grown, pixel_loss, seen_anew
 from resemblance.core.training.truths import Shown
 from stand_ins import small_generator
 from torch.nn import functional as F
