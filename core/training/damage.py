@@ -21,11 +21,12 @@ from torch.nn import functional as F
 
 from ..models.damage import DamageNet
 from .data import Batch, FacePool, prefetch, to_tensor
-from .degradation import damage, degrade
+from .degradation import degrade
 from .judges import lpips
 from .loop import Stage, arguments, start, write_weights
 from .tables import people
-from .wear import PRINTS, wear
+from .wear import damage, wear
+from .wears import PRINTS
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .degradation import SEVERITY_SHARES, age, damage
+from .degradation import SEVERITY_SHARES, age
 from .faces import open_faces
 from .photographs import MAX_SCALE, read_portraits
+from .wear import damage, occlude
 
 HELD_OUT = 100  # the last generated faces are never trained on
 PHOTOGRAPHS = 2  # references of each generated person (see :mod:`.people`)
@@ -64,8 +65,6 @@ class FacePool:
 
     def draw(self, rng: np.random.Generator, sharp_only: bool) -> tuple[np.ndarray, bool]:
         """A clean face, moved a little as a detector would, and whether it is truth at full size."""
-        from .wear import occlude
-
         names = [n for n in SHARES if len(self.rows[n]) and not (sharp_only and n == "members")]
         shares = np.array([SHARES[n] for n in names])
         name = names[rng.choice(len(names), p=shares / shares.sum())]

@@ -77,18 +77,6 @@ def degrade(face: np.ndarray, severity: str, rng: np.random.Generator, scale: fl
     return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def damage(face: np.ndarray, severity: str, rng: np.random.Generator) -> np.ndarray:
-    """Damage as training sees it: :func:`degrade`, three faces in ten worn as a print before or as a copy after."""
-    from .wear import COPIES, PRINTS, wear  # needs OpenCV, which a device that damages by itself does without
-
-    kind = rng.random()
-    if kind < 0.15:
-        return degrade(wear(face, PRINTS, rng), "light" if kind < 0.08 else "moderate", rng)
-    if kind < 0.3:
-        return wear(degrade(face, "light" if kind < 0.2 else severity, rng), COPIES, rng)
-    return degrade(face, severity, rng)
-
-
 def age(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Now and then take the colour out of a clean face (grey, sepia) or fade it, as age does to most photographs."""
     import cv2

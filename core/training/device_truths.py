@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from .degradation import SEVERITY_SHARES
 from .device_data import draw_moves, move
 from .device_degradation import age_batch, degrade_batch, draw_damages
-from .device_wear import COPIES, PRINTS, Wear
 from .faces import TRUNCATION
 from .generator import Generator
 from .generator_basis import SIDE, Basis, one_style
+from .wears import COPIES, PRINTS, Wear
 
 CHUNK = 64  # faces drawn at a time
 SHARES = {1: 0.26, 2: 0.06, 4: 0.12}  # of a batch: photographs, by the part of their size at which they are truth

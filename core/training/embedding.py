@@ -30,7 +30,8 @@ from .faces import open_faces
 from .loop import Stage, arguments, start
 from .photographs import FACE, read_portraits
 from .sface import published_sface
-from .wear import COPIES, PRINTS, occlude, wear
+from .wear import occlude, wear
+from .wears import COPIES, PRINTS
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from ..faces.measure import WEIGHTS as DAMAGE
 from ..faces.measure import damage_network
 from ..models.restorer import ResemblanceNet, RestorerConfig
 from ..models.transfer import TransferConfig, TransferNet
-from ..restorers.table import BUILTIN, PRIOR, TRANSFER, attach_prior, attach_transfer, load_restorer
 from ..restorers.token_restorer import TokenRestorer
 from .codes import code_losses, load_tokenizer, nearest_error
 from .damage import differences
@@ -31,7 +30,7 @@ from .pairs import SIDE, Trial
 from .reference_table import ReferenceTable, held_out
 from .refine_table import RefineTable
 from .scores import Judges
-from .tables import SEVERITIES, damage_all, people, summary
+from .tables import SEVERITIES, damage_all, people, restorer_in, summary
 from .trials import read_trials
 
 HALF = "odd"
@@ -87,11 +86,7 @@ class Bench:
 
     def restorer(self) -> TokenRestorer:
         """The restorer written so far, with the parts that belong to it."""
-        restorer = load_restorer(self.weights / BUILTIN.name, dtype=torch.float32)
-        assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, ResemblanceNet), "it is ours"
-        attach_transfer(restorer, restorer.network, self.weights / TRANSFER.name)
-        attach_prior(restorer, restorer.network, self.weights / PRIOR.name)
-        return restorer
+        return restorer_in(self.weights)
 
 
 @torch.inference_mode()

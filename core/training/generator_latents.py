@@ -34,7 +34,7 @@ from ..models.generative import GenerativeTokens
 from ..models.restorer import ResemblanceNet, RestorerConfig
 from ..restorers.table import BUILTIN
 from .data import prefetch, to_tensor
-from .degradation import SEVERITY_SHARES, age, damage
+from .degradation import SEVERITY_SHARES, age
 from .drawn import DrawnFaces, growing
 from .faces import FaceGenerator
 from .generator import Generator, load_generator
@@ -42,6 +42,7 @@ from .generator_basis import SIDE, Basis, one_style, read_basis
 from .generator_start import begin
 from .loop import Stage, arguments, start
 from .tables import SEVERITIES, damage_all
+from .wear import damage
 
 log = logging.getLogger(__name__)
 

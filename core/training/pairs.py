@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from .data import HELD_OUT, PHOTOGRAPHS, to_tensor
-from .degradation import age, damage
+from .degradation import age
 from .faces import open_faces
 from .landmarks import read_landmarks
 from .photographs import MAX_SCALE, read_portraits
+from .wear import damage
 
 SIDE = 512
 POINTS = 106

@@ -26,12 +26,10 @@ from ..faces.evidence import amount
 from ..faces.identity import WEIGHTS, BuiltinEmbedder, Embedders
 from ..faces.measure import measure_quality
 from ..geometry import TEMPLATE_SIZE
-from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
 from ..records import FaceTokens, Person
 from ..references.matching import match_faces
 from ..references.transfer import needed
-from ..restorers.table import builtin_restorer
 from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import encode_tokens
 from .code_blending_table import choose_references
@@ -52,6 +50,7 @@ from .tables import (
     people,
     person_of,
     references_to,
+    restorer_in,
     save_grid,
 )
 
@@ -208,8 +207,7 @@ def main() -> None:
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    restorer = builtin_restorer(dtype=torch.float32)
-    assert isinstance(restorer.network, ResemblanceNet), "it is ours"
+    restorer = restorer_in(args.weights)
     if args.checkpoint:
         transfer = TransferNet.from_state(read_average(args.checkpoint))
         restorer.network.transfer = transfer.eval().requires_grad_(False)

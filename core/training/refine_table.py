@@ -22,17 +22,16 @@ from ..faces.crop import aligned_crops
 from ..faces.evidence import amount
 from ..faces.identity import WEIGHTS
 from ..faces.measure import measure_quality
-from ..models.restorer import ResemblanceNet
 from ..records import FaceTokens, Person
 from ..references.transfer import needed
 from ..refinement import RefinementOptions, refine_tokens
-from ..restorers.table import attach_prior, builtin_restorer
+from ..restorers.table import Ours, attach_prior
 from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import encode_tokens
 from .data import to_tensor
 from .reference_table import ReferenceTable
 from .scores import METRICS, Judges, gradient_energy
-from .tables import SEVERITIES, arguments, change, damage_all, finish, level, markdown, people, save_grid
+from .tables import SEVERITIES, arguments, change, damage_all, finish, level, markdown, people, restorer_in, save_grid
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +141,9 @@ def main() -> None:
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    restorer = builtin_restorer(dtype=torch.float32)
-    assert isinstance(restorer.network, ResemblanceNet), "it is ours"
+    restorer = restorer_in(args.weights)
     if args.prior:
+        assert isinstance(restorer.network, Ours), "it is ours"
         attach_prior(restorer, restorer.network, args.prior)
     faces, names = people(args.work, args.half)
     faces, names = faces[: args.limit], names[: args.limit]

@@ -19,6 +19,8 @@ from ..faces.identity import Embedder
 from ..geometry import TEMPLATE_SIZE
 from ..records import CodebookRestorer, Person, References
 from ..references.encoding import person_from
+from ..restorers.table import BUILTIN, PRIOR, TRANSFER, Ours, attach_prior, attach_transfer, load_restorer
+from ..restorers.token_restorer import TokenRestorer
 from .degradation import degrade
 from .photographs import read_portraits
 
@@ -34,6 +36,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder with the aligned photographs")
     parser.add_argument("--assets", help="folder of the asset packages (default: $RESEMBLANCE_ASSETS)")
+    parser.add_argument(
+        "--weights", type=Path, default=BUILTIN.parent, help="folder of the weights (default: the shipped ones)"
+    )
     parser.add_argument("--half", choices=HALVES, default="even")
     parser.add_argument("--limit", type=int, help="only the first so many faces: a rehearsal")
     parser.add_argument("--json", type=Path)
@@ -45,6 +50,15 @@ def finish(args: argparse.Namespace, faces: int, text: str, table: Any) -> None:
     log.info("%d faces, %s half\n%s", faces, args.half, text)
     if args.json:
         args.json.write_text(json.dumps(table, indent=1))
+
+
+def restorer_in(weights: Path) -> TokenRestorer:
+    """The restorer in a folder of weights, float32, with the parts that belong to it."""
+    restorer = load_restorer(weights / BUILTIN.name, dtype=torch.float32)
+    assert isinstance(restorer, TokenRestorer) and isinstance(restorer.network, Ours), "it is ours"
+    attach_transfer(restorer, restorer.network, weights / TRANSFER.name)
+    attach_prior(restorer, restorer.network, weights / PRIOR.name)
+    return restorer
 
 
 def people(work: Path, half: str) -> tuple[list[np.ndarray], list[str]]:

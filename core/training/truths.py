@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ..faces.measure import severity_of
 from .data import jolted, to_tensor
-from .degradation import SEVERITY_SHARES, age, damage
+from .degradation import SEVERITY_SHARES, age
 from .drawn import DrawnFaces
 from .photographs import MAX_SCALE, read_portraits
+from .wear import damage
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from resemblance.core.training import device_wear
+from resemblance.core.training import wears
 from resemblance.core.training.device_degradation import GREY, TO_YCC
-from resemblance.core.training.device_wear import COPIES, PRINTS
+from resemblance.core.training.wears import COPIES, PRINTS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 KINDS = PRINTS | COPIES
@@ -88,8 +88,8 @@ def test_scratches_change_few_pixels_and_some_of_them_much(faces):
 
 
 def test_lost_emulsion_bares_one_tone_of_paper_in_a_bounded_share(monkeypatch):
-    monkeypatch.setattr(device_wear, "STAINS", ((1.0, 1.0, 1.0),))
-    monkeypatch.setattr(device_wear, "PAPERS", ((0.95, 0.92, 0.85),) * 3)
+    monkeypatch.setattr(wears, "STAINS", ((1.0, 1.0, 1.0),))
+    monkeypatch.setattr(wears, "PAPERS", ((0.95, 0.92, 0.85),) * 3)
     change = changes("emulsion", torch.zeros(3, 3, 128, 128))
     bare = (change.amin(1) > 0.4).float().mean((1, 2))
     assert bare.min() > 0.005 and bare.max() < 0.2 and 0.02 < bare.mean() < 0.12
@@ -168,5 +168,5 @@ def test_ringing_overshoots_at_an_edge():
 
 
 def test_needs_no_opencv():
-    code = "import sys; sys.modules |= dict.fromkeys(('cv2', 'kornia')); import resemblance.core.training.device_wear"
+    code = "import sys; sys.modules |= dict.fromkeys(('cv2', 'kornia')); import resemblance.core.training.wears"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,8 +1,9 @@
-"""What :mod:`.wear` does to a picture, and more of what old prints suffer, done to batches by torch, without waiting.
+"""What paper, scanners, sites and video do to photographs beyond blur, shrinking, noise and JPEG.
 
-Every face has its own parameters, drawn on the CPU; big fields of noise alone are drawn on the device, seeded from the
-same generator: equal generators give equal wear on one device. Lengths are px of a picture of 512 px and shrink with
-its side. Prints are worn before the usual damage, copies after it. Keep it out of autocast.
+Prints are worn before the usual damage, copies after it. It is done to batches by torch, on any device, without
+waiting for it. Every face has its own parameters, drawn on the CPU; big fields of noise alone are drawn on the device,
+seeded from the same generator: equal generators give equal wear on one device. Lengths are px of a picture of 512 px
+and shrink with its side. Keep it out of autocast.
 """
 
 from __future__ import annotations
