@@ -30,7 +30,8 @@ from ..restorers.token_restorer import TokenRestorer
 from ..restorers.tokens import encode_tokens
 from .data import to_tensor
 from .reference_table import ReferenceTable
-from .scores import METRICS, Judges, gradient_energy
+from .regions import gradient_energy
+from .scores import METRICS, Judges
 from .tables import SEVERITIES, arguments, change, damage_all, finish, level, markdown, people, restorer_in, save_grid
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,10 @@
 - lpips_alex, lpips_vgg (Zhang et al., CVPR 2018), VGG at 256 px for the time it takes;
 - edgeface, sface, arcface: cosine to the truth by three recognition networks. EdgeFace decides: nothing here was
   trained against it; the embedding network began as SFace, and w600k_mbf (arcface) trains and guides;
-- sharpness: the energy of the gradient of the brightness, on the face, beside the truth's;
+- sharpness: the energy of the gradient of the brightness, on the face, beside the truth's; sharp_hair, sharp_skin and
+  sharp_eyes: in these regions (:mod:`.regions`);
 - lab: how far the mean colour of the face is from the truth's (CIE 1976, the distance in Lab);
+- iris: how far the irises' colours are from the truth's (Lab); iris_pair: how much less alike they are than the truth's;
 - landmarks [px of 512]: mean distance of the 106 landmarks (2d106det);
 - kid, of many faces: kernel inception distance times 1000 (Binkowski et al., ICLR 2018).
 """
@@ -22,12 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..faces.crop import face_mask
-from ..faces.measure import LUMA
 from .assets import asset
 from .judges import EdgeFace, Recognizer, lpips
 from .landmarks import Landmarks
+from .regions import gradient_energy, iris_numbers, region_masks
 
 METRICS = ("psnr", "lpips_alex", "lpips_vgg", "edgeface", "sface", "arcface")
+REGIONS = ("hair", "skin", "eyes")
 ALL_METRICS = (
     "edgeface",
     "sface",
@@ -37,7 +40,10 @@ ALL_METRICS = (
     "lpips_alex",
     "lpips_vgg",
     "sharpness",
+    *(f"sharp_{name}" for name in REGIONS),
     "lab",
+    "iris",
+    "iris_pair",
     "landmarks",
 )
 BATCH = 4
@@ -79,6 +85,7 @@ class Judges:
         """(N,3,512,512) twice, in [0,1], to {metric: N numbers}."""
         faces = as_saved(faces)
         result: dict[str, list[float]] = {name: [] for name in self.metrics}
+        regions = {name: mask for name, mask in region_masks().items() if f"sharp_{name}" in result}
         for x, y in zip(faces.split(BATCH), truth.split(BATCH), strict=True):
             if "psnr" in result:
                 result["psnr"] += (-10 * (x - y).square().mean((1, 2, 3)).log10()).tolist()
@@ -92,6 +99,12 @@ class Judges:
                 result[name] += (recognizer(x) * recognizer(y)).sum(1).tolist()
             if "sharpness" in result:
                 result["sharpness"] += (gradient_energy(x) / gradient_energy(y)).tolist()
+            for name, mask in regions.items():
+                result[f"sharp_{name}"] += (gradient_energy(x, mask) / gradient_energy(y, mask)).tolist()
+            if "iris" in result or "iris_pair" in result:
+                for name, numbers in zip(("iris", "iris_pair"), iris_numbers(x, y), strict=True):
+                    if name in result:
+                        result[name] += numbers
             if "lab" in result:
                 result["lab"] += (mean_lab(x) - mean_lab(y)).norm(dim=1).tolist()
             if "landmarks" in result:
@@ -116,14 +129,6 @@ def _ssim(faces: Tensor, truth: Tensor) -> list[float]:
     pairs = zip(faces.numpy(), truth.numpy(), strict=True)
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return [float(structural_similarity(x, y, channel_axis=0, data_range=1.0, **options)) for x, y in pairs]
-
-
-def gradient_energy(faces: Tensor) -> Tensor:
-    """(N,) mean square, on the face, of the differences of brightness between neighbours, of (N,3,512,512)."""
-    y = torch.tensordot(faces, faces.new_tensor(LUMA), dims=([1], [0]))
-    mask = face_mask()[0].to(faces)
-    across, down = y.diff(dim=-1).square() * mask[:, 1:], y.diff(dim=-2).square() * mask[1:]
-    return (across.sum((1, 2)) + down.sum((1, 2))) / mask.sum()
 
 
 def mean_lab(faces: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 SEVERITIES = ("moderate", "severe")
 HALVES = ("odd", "even")  # of the people: settings are chosen on the odd ones and reported on the even ones
-TWO_DIGITS = ("psnr", "lab", "landmarks", "mouth")  # the other numbers get three
+TWO_DIGITS = ("psnr", "lab", "iris", "iris_pair", "landmarks", "mouth")  # the other numbers get three
 
 
 def arguments(description: str) -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from resemblance.core.faces.crop import face_mask
-from resemblance.core.training.refine_table import gradient_energy
+from resemblance.core.training.regions import gradient_energy
 
 
 def test_gradient_energy_of_a_ramp():
