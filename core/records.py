@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -106,30 +106,38 @@ class Crops:
         return self.pixels.shape[-1]
 
 
+LOOKUPS = ("auto", "nearest", "top-k", "mean")
+
+
 @dataclass(frozen=True)
 class Lookup:
     """How codes are taken from the codebook.
 
     Attributes:
-        mode: ``"nearest"`` takes the likeliest code; ``"top-k"`` mixes the `k` likeliest by their probability.
+        mode: ``"nearest"`` takes the likeliest code; ``"top-k"`` mixes the `k` likeliest by their probability,
+            ``"mean"`` all; ``"auto"`` leaves it to the restorer.
         k: codes to mix, 1 or more.
         temperature: above 1 mixes more evenly, below 1 more sharply.
         adain: give the looked-up codes the encoder output's mean and spread per channel (CodeFormer's option);
             None leaves it to the restorer.
     """
 
-    mode: str = "nearest"
+    mode: str = "auto"
     k: int = 4
     temperature: float = 1.0
     adain: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in ("nearest", "top-k"):
-            raise ValueError(f"Lookup mode was '{self.mode}'; expected 'nearest' or 'top-k'.")
+        if self.mode not in LOOKUPS:
+            raise ValueError(f"Lookup mode was '{self.mode}'; expected {', '.join(map(repr, LOOKUPS))}.")
         if self.k < 1 or not self.temperature > 0:
             raise ValueError(
                 f"Lookup got k={self.k}, temperature={self.temperature}; expected k >= 1 and temperature > 0."
             )
+
+    def by(self, own: str) -> Lookup:
+        """The same, with a restorer's own mode where it is left to it."""
+        return replace(self, mode=own) if self.mode == "auto" else self
 
 
 @dataclass(frozen=True, eq=False)

@@ -290,13 +290,13 @@ class _Flow:
 
 
 def _looked_up(tokens: FaceTokens, network: ResemblanceNet, content: Tensor) -> FaceTokens:
-    """The tokens with other content, and its nearest codes."""
+    """The tokens with other content, and its code words."""
     like = network.embedding
 
     @torch.no_grad()
     def found(part: slice) -> tuple[Tensor, Tensor, Tensor]:
         logits = network.predict(content[part].to(like))
-        code_latent, confidence = look_up(logits, network.codebook(), Lookup(), side=content.shape[-2])
+        code_latent, confidence = look_up(logits, network.codebook(), Lookup(network.lookup), side=content.shape[-2])
         return code_latent.to(content), logits.float().to(content), confidence.to(content)
 
     columns = zip(*in_batches(len(content), batch_size(like.device), found), strict=True)

@@ -39,10 +39,10 @@ class EncodeTokens(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "lookup",
-                    options=["nearest", "top-k"],
-                    default="nearest",
-                    tooltip="How code words are taken. nearest takes the likeliest; top-k mixes the k likeliest, which "
-                    "is softer and less likely to be wrong. Costs nothing.",
+                    options=["nearest", "top-k", "mean", "auto"],
+                    default="auto",
+                    tooltip="How code words are taken. nearest takes the likeliest; top-k mixes the k likeliest and "
+                    "mean all, which is softer and less likely to be wrong; auto leaves it to the restorer.",
                 ),
                 io.Int.Input(
                     "k",
@@ -57,7 +57,7 @@ class EncodeTokens(io.ComfyNode):
                     min=0.05,
                     max=5.0,
                     step=0.05,
-                    tooltip="How evenly they are mixed; used by top-k only. Low is like nearest, high an even mix.",
+                    tooltip="How evenly they are mixed; used by top-k and mean. Low is like nearest, high an even mix.",
                 ),
             ],
             outputs=[TokensSocket.Output(display_name="tokens", tooltip="For Restore Tokens and Decode Tokens.")],

@@ -6,7 +6,7 @@ from resemblance.core.records import Crops, Lookup, ReferenceFeatures
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mode": "farthest"}, "mode was 'farthest'; expected 'nearest' or 'top-k'"),
+        ({"mode": "farthest"}, "mode was 'farthest'; expected 'auto', 'nearest', 'top-k', 'mean'"),
         ({"k": 0}, "k=0, temperature=1.0; expected k >= 1 and temperature > 0"),
         ({"temperature": 0.0}, "k=4, temperature=0.0; expected"),
         ({"temperature": float("nan")}, "temperature=nan; expected"),

@@ -144,7 +144,9 @@ def time_surroundings(quick: bool, network: float | None) -> None:
 def _restore(network: CodeFormer, faces: Tensor) -> Tensor:
     """All steps of CodeFormer at its default fidelity, for all faces in one pass."""
     content, skips = network.encode(faces)
-    code_latent, _ = look_up(network.predict(content), network.codebook(), Lookup(), side=content.shape[-2])
+    code_latent, _ = look_up(
+        network.predict(content), network.codebook(), Lookup(network.lookup), side=content.shape[-2]
+    )
     return network.decode(content, adain(code_latent, content), skips, network.default_content)
 
 

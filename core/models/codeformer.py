@@ -301,6 +301,7 @@ class CodeFormer(nn.Module):
     """
 
     default_content = 0.5
+    lookup = "nearest"
     adain = True
     transfer = None
     prior = None

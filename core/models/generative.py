@@ -74,6 +74,7 @@ class GenerativeNet(GenerativeTokens):
     """
 
     default_content = 1.0
+    lookup = "mean"
     adain = False
 
     def __init__(

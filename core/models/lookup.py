@@ -12,7 +12,8 @@ def look_up(logits: Tensor, codebook: Tensor, lookup: Lookup, side: int) -> tupl
     """The code words that `logits` ask for.
 
     "Nearest" is the likeliest code, which is top-k with k = 1. Otherwise the k likeliest are averaged with the weights
-    softmax(logits / temperature) over these k; a low temperature therefore tends to the nearest.
+    softmax(logits / temperature) over these k; a low temperature therefore tends to the nearest. "Mean" averages all.
+    "Auto" is the nearest here: restorers say what else they would have.
 
     Args:
         logits: (N, side*w, K), positions row by row.
@@ -26,7 +27,7 @@ def look_up(logits: Tensor, codebook: Tensor, lookup: Lookup, side: int) -> tupl
     Raises:
         ValueError: k is larger than the codebook.
     """
-    k = lookup.k if lookup.mode == "top-k" else 1
+    k = {"top-k": lookup.k, "mean": len(codebook)}.get(lookup.mode, 1)
     if k > len(codebook):
         raise ValueError(
             f"Lookup got k={k}, but the codebook has {len(codebook)} words; set k to {len(codebook)} or less."

@@ -288,6 +288,7 @@ class ResemblanceNet(nn.Module):
     """Encoder, code transformer, codebook, gate and decoder (see the head of this file)."""
 
     default_content = 1.0
+    lookup = "nearest"
     adain = False
 
     def __init__(self, config: RestorerConfig | None = None) -> None:

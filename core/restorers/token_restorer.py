@@ -25,6 +25,7 @@ class TokenNetwork(Protocol):
     """What a network with a codebook offers. Shapes as in :class:`..records.FaceTokens`; pictures in [0,1]."""
 
     default_content: float
+    lookup: str  # how code words are taken where that is left to it, see :class:`..records.Lookup`
     adain: bool
     transfer: TransferNet | None  # the part that reads references
     prior: nn.Module | None  # over clean latents
@@ -81,7 +82,7 @@ class TokenRestorer:
 
     @torch.no_grad()
     def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
-        """See :meth:`..records.Restorer.restore`. The codes are the nearest ones.
+        """See :meth:`..records.Restorer.restore`. Code words are taken as the network would.
 
         Raises:
             ValueError: faces of another shape, or a fidelity outside 0 to 1.
@@ -227,7 +228,9 @@ class TokenRestorer:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[int, Tensor]]:
         content, skips = self._steps.encode(faces.to(self._like.device, torch.float32), progress)
         logits = self._steps.predict(content, progress=progress)
-        code_latent, confidence = look_up(logits, self._steps.codebook(), lookup, side=content.shape[-2])
+        code_latent, confidence = look_up(
+            logits, self._steps.codebook(), lookup.by(self._steps.lookup), side=content.shape[-2]
+        )
         if self._steps.adain if lookup.adain is None else lookup.adain:
             code_latent = adain(code_latent, content)
         return content, code_latent, logits, confidence, skips

@@ -19,7 +19,9 @@ from torch.nn import functional as F
 from ..models.correspondence import Matches, warp
 from ..models.fusion import match_colours
 from ..models.generative import GenerativeNet
+from ..models.lookup import look_up
 from ..models.transfer import Photographs, TransferConfig, TransferNet
+from ..records import Lookup
 from ..restorers.table import BUILTIN, Ours, load_restorer
 from .data import prefetch
 from .loop import Stage, arguments, start
@@ -44,11 +46,10 @@ def transfer_of(net: Ours) -> TransferNet:
 
 
 def encoded(net: Ours, faces: Tensor) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-    """Faces (N,3,512,512) to latent, likeliest code words and skips, the faces among them."""
+    """Faces (N,3,512,512) to latent, code words as the restorer takes them, and skips, the faces among them."""
     with torch.no_grad():
         content, skips = net.encode(faces)
-        codes = net.predict(content).argmax(-1)
-        code_latent = net.embedding[codes].mT.unflatten(2, content.shape[-2:])
+        code_latent, _ = look_up(net.predict(content), net.codebook(), Lookup(net.lookup), side=content.shape[-2])
     return content, code_latent, skips
 
 

@@ -1,7 +1,8 @@
 """Stage 7: latents of damaged and clean faces, written once, so that the prior trains on them alone.
 
 A sample is planes of 32x32 numbers of 16 bits in one file that only grows: the damaged face's latent, the clean face's
-as the tokenizer has it, what the references gave at 32 px, and the numbers of the code words that were looked up.
+as the tokenizer has it (the second restorer: as it would be drawn), what the references gave at 32 px, and the numbers
+of the code words that were looked up.
 
     python -m resemblance.core.training.latents --work WORK --count 3000
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from torch import Tensor
 
 from ..faces.identity import WEIGHTS, BuiltinEmbedder
 from ..files.checkpoints import read
+from ..models.generative import GenerativeNet
 from ..models.prior import given_by
-from ..models.restorer import ResemblanceNet
 from ..models.transfer import TransferNet
 from ..restorers.table import TRANSFER, Ours
 from .codes import load_tokenizer
@@ -76,8 +77,21 @@ def read_latents(samples: np.ndarray) -> Latents:
     return Latents(degraded, clean, given, codes.flatten(1).long())
 
 
+def clean_latents(net: Ours, work: Path, device: str) -> Callable[[Tensor], Tensor]:
+    """What makes latents (N,128,32,32) of clean faces (N,3,512,512), where the flow is to end."""
+    if isinstance(net, GenerativeNet):
+        second = net
+        return lambda faces: second.told(faces)[3]
+    tokenizer = load_tokenizer(work, device).net
+    return lambda faces: tokenizer.encode(faces)[0]
+
+
 def samples_of(
-    net: Ours, tokenizer: ResemblanceNet, transfer: TransferNet, embedder: BuiltinEmbedder, batch: Trial
+    net: Ours,
+    cleaned: Callable[[Tensor], Tensor],
+    transfer: TransferNet,
+    embedder: BuiltinEmbedder,
+    batch: Trial,
 ) -> np.ndarray:
     """A batch as samples (N,386,32,32) int16."""
     content, code_latent, skips = encoded(net, batch.damaged)
@@ -85,7 +99,7 @@ def samples_of(
     seen = photographs(net, batch.references, identity)
     identity_gate = identity_gate_of(embedder, batch.damaged, identity)
     found = transfer.extract_references(content, code_latent, skips, seen, net.embedding, net.encode, identity_gate)
-    clean, _ = tokenizer.encode(batch.clean)
+    clean = cleaned(batch.clean)
     codes = net.predict(content).argmax(-1).unflatten(1, (1, SIDE, SIDE))
     numbers = torch.cat([content, clean, given_by(found.reference, content)], 1).bfloat16().view(torch.int16)
     return torch.cat([numbers, codes.to(torch.int16)], 1).cpu().numpy()
@@ -99,7 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     start(options)
     net = frozen_restorer(options.device, options.weights)
-    tokenizer = load_tokenizer(options.work, options.device).net
+    cleaned = clean_latents(net, options.work, options.device)
     transfer = TransferNet.from_state(read(options.weights / TRANSFER.name)).eval().requires_grad_(False)
     transfer.to(options.device).to(memory_format=torch.channels_last)
     embedder = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device)
@@ -118,7 +132,7 @@ def main() -> None:
         )
         while done < options.count and time.monotonic() - begun < 60 * options.minutes:
             with torch.no_grad(), torch.autocast(options.device, torch.bfloat16):
-                samples = samples_of(net, tokenizer, transfer, embedder, next(trials).to(options.device))
+                samples = samples_of(net, cleaned, transfer, embedder, next(trials).to(options.device))
             file.write(samples.tobytes())
             file.flush()
             done += len(samples)

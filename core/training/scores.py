@@ -7,7 +7,7 @@
 - sharpness: the energy of the gradient of the brightness, on the face, beside the truth's; sharp_hair, sharp_skin and
   sharp_eyes: in these regions (:mod:`.regions`);
 - lab: how far the mean colour of the face is from the truth's (CIE 1976, the distance in Lab);
-- iris: how far the irises' colours are from the truth's (Lab); iris_pair: how much less alike they are than the truth's;
+- iris: how far the irises' colours are from the truth's (Lab); iris_pair: how much less alike than the truth's;
 - landmarks [px of 512]: mean distance of the 106 landmarks (2d106det);
 - kid, of many faces: kernel inception distance times 1000 (Binkowski et al., ICLR 2018).
 """

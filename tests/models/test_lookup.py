@@ -83,3 +83,15 @@ def test_adain_by_hand():
     torch.testing.assert_close(adain(codes, content).flatten(), torch.tensor([10.0, 16.0]), atol=1e-4, rtol=0)
     flat = adain(torch.ones(1, 1, 2, 2), content)
     assert torch.equal(flat, torch.full((1, 1, 2, 2), 13.0))
+
+
+def test_the_mean_is_of_all_words_by_their_probability(random_lookup):
+    logits, codebook = random_lookup
+    codes, _ = look_up(logits, codebook, Lookup("mean"), side=3)
+    expected = (logits.softmax(-1) @ codebook).mT.unflatten(2, (3, -1))
+    assert torch.allclose(codes, expected, atol=1e-5)
+    assert torch.equal(look_up(logits, codebook, Lookup(), 3)[0], look_up(logits, codebook, Lookup("nearest"), 3)[0])
+
+
+def test_what_is_left_to_the_restorer_is_its_own():
+    assert Lookup().by("mean") == Lookup("mean") and Lookup("top-k", 3).by("mean") == Lookup("top-k", 3)

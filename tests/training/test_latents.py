@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from resemblance.core.training.latents import open_latents, read_latents
+from resemblance.core.models.generative import GenerativeNet
+from resemblance.core.models.styled_decoder import DecoderConfig
+from resemblance.core.training.latents import clean_latents, open_latents, read_latents
 
 
 def test_latents_are_read_as_they_were_written(tmp_path):
@@ -20,3 +22,14 @@ def test_latents_are_read_as_they_were_written(tmp_path):
     read = read_latents(samples[1:])
     assert torch.equal(torch.cat([read.degraded, read.clean, read.given], 1), numbers[1:].float())
     assert torch.equal(read.codes, codes[1:])
+
+
+def test_the_second_restorers_clean_latent_is_what_it_draws_of_a_clean_face(tmp_path):
+    torch.manual_seed(0)
+    net = GenerativeNet(decoder=DecoderConfig(channels=(16, 16, 8, 8, 8))).eval().requires_grad_(False)
+    face = torch.rand(1, 3, 512, 512)
+    latent = clean_latents(net, tmp_path, "cpu")(face)
+    content, _, words, _, skips = net.told(face)
+    drawn = net.decode(content, words, skips)
+    # Where latent and code words are the same, so is their mix.
+    assert torch.allclose(net.decode(latent, latent, skips), drawn, atol=1e-4)
