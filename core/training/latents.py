@@ -25,7 +25,7 @@ from ..files.checkpoints import read
 from ..models.generative import GenerativeNet
 from ..models.prior import given_by
 from ..models.transfer import TransferNet
-from ..restorers.table import TRANSFER, Ours
+from ..restorers.table import TRANSFER, Ours, faster_dtype
 from .codes import load_tokenizer
 from .data import prefetch
 from .flow import encoded, frozen_restorer, photographs
@@ -112,6 +112,7 @@ def main() -> None:
     parser.set_defaults(batch=4)
     options = parser.parse_args()
     start(options)
+    faster = faster_dtype(torch.device(options.device)) == torch.bfloat16  # else it would be emulated
     net = frozen_restorer(options.device, options.weights)
     cleaned = clean_latents(net, options.work, options.device)
     transfer = TransferNet.from_state(read(options.weights / TRANSFER.name)).eval().requires_grad_(False)
@@ -131,7 +132,7 @@ def main() -> None:
             whole // options.batch,
         )
         while done < options.count and time.monotonic() - begun < 60 * options.minutes:
-            with torch.no_grad(), torch.autocast(options.device, torch.bfloat16):
+            with torch.no_grad(), torch.autocast(options.device, torch.bfloat16, enabled=faster):
                 samples = samples_of(net, cleaned, transfer, embedder, next(trials).to(options.device))
             file.write(samples.tobytes())
             file.flush()
