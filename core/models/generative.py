@@ -107,9 +107,8 @@ class GenerativeNet(GenerativeTokens):
         face = skips[max(skips)]
         if guide:
             content, skips = guide.stand_in(content, skips)
-            face = torch.lerp(
-                face.float(), skips[max(skips)], quality_weight
-            )  # at quality 0 the face itself comes back
+            # At quality 0 the face itself comes back.
+            face = torch.lerp(face.float(), skips[max(skips)], quality_weight)
         z = self.mixed(content, code_latent, content_weight, quality_weight)
         features = coarse_to_fine(skips)
         w = self.style(z, features[0], content_weight)

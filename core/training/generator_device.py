@@ -26,7 +26,6 @@ from types import FrameType
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..models.generative import GenerativeNet
@@ -38,6 +37,7 @@ from .device_truths import Counts, DeviceTruths
 from .generator_basis import SIDE
 from .generator_pictures import grown
 from .generator_style import Rows, fit
+from .shards import load_shards, save_shards
 from .whole_loss import WholeLoss
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,6 @@ RATES = {
 WARMUP = 60  # steps
 CLIP = 1.0
 DECAY = 0.995  # of the average, a step
-SHARD = 15 << 20  # bytes
 SHARD_SECONDS = 90
 CHECK = 25  # steps between looks at the numbers
 LEAST = 150.0  # faces a second, below which the run ends after TRIAL seconds
@@ -125,33 +124,6 @@ class Trainee:
             torch._foreach_lerp_(averages, parameters, 1 - decay)
         self.step += 1
         return norm
-
-
-def save_shards(folder: Path, name: str, tensors: dict[str, Tensor], about: dict[str, str], limit: int = SHARD) -> int:
-    """Write tensors in half precision as ``name-0.safetensors`` and so on, each below `limit` bytes; how many."""
-    shards: list[dict[str, Tensor]] = [{}]
-    size = 0
-    for key, tensor in tensors.items():
-        half = (tensor.detach().half() if tensor.is_floating_point() else tensor).contiguous().cpu()
-        if size + half.nbytes > limit and shards[-1]:
-            shards.append({})
-            size = 0
-        shards[-1][key] = half
-        size += half.nbytes
-    folder.mkdir(parents=True, exist_ok=True)
-    for i, shard in enumerate(shards):
-        fresh = folder / f"{name}-{i}.tmp"
-        save_file(shard, fresh, about | {"shards": str(len(shards))})
-        fresh.replace(folder / f"{name}-{i}.safetensors")
-    return len(shards)
-
-
-def load_shards(folder: Path, name: str) -> dict[str, Tensor]:
-    """The tensors in float32 that :func:`save_shards` wrote; none where nothing was written."""
-    found: dict[str, Tensor] = {}
-    for path in sorted(folder.glob(f"{name}-*.safetensors")):
-        found |= {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
-    return found
 
 
 @torch.no_grad()

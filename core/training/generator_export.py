@@ -22,9 +22,9 @@ from ..models.style_head import StyleHead, coarse
 from ..models.styled_decoder import coarse_to_fine
 from .data import to_tensor
 from .degradation import SEVERITY_SHARES
-from .generator_device import load_shards
 from .loop import write_weights
 from .photographs import read_portraits
+from .shards import load_shards
 from .wear import damage
 
 log = logging.getLogger(__name__)

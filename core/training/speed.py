@@ -104,10 +104,7 @@ def restore(net: Any, faces: Tensor, photographs: Photographs | None = None) -> 
     """Faces (N,3,S,S) in [0,1] to the same, each network at its own content weight."""
     content, skips = net.encode(faces)
     logits = net.predict(content)
-    if isinstance(net, GenerativeNet):  # means of code words, as in its `told`
-        words = (logits.float().softmax(-1) @ net.embedding.float()).mT.unflatten(2, content.shape[2:])
-    else:
-        words, _ = look_up(logits, net.codebook(), Lookup(), content.shape[-2])
+    words, _ = look_up(logits, net.codebook(), Lookup(net.lookup), content.shape[-2])
     words = (adain(words, content) if net.adain else words).to(content)
     more = {}
     if photographs:

@@ -14,8 +14,9 @@ from resemblance.core.models.styled_decoder import DecoderConfig
 from resemblance.core.training import generator_device
 from resemblance.core.training.device_pack import write_networks, write_photographs
 from resemblance.core.training.generator_basis import make_basis
-from resemblance.core.training.generator_device import Run, Trainee, learns, load_shards, rate_of, save_shards
+from resemblance.core.training.generator_device import Run, Trainee, learns, rate_of
 from resemblance.core.training.judges import OnnxGraph
+from resemblance.core.training.shards import load_shards
 from stand_ins import SIZES, small_generator
 
 STYLE = StyleConfig(latent=8, features=8, narrow=4, dim=32, layers=1, heads=1, squeezed=4, hidden=16, axes=6)
@@ -137,11 +138,3 @@ def test_a_gradient_that_is_not_finite_is_left_out():
     assert not torch.equal(before["decoder.stem.weight"], net.decoder.stem.weight)
     moved = trainee.average.decoder.stem.weight
     assert not torch.equal(moved, before["decoder.stem.weight"]) and not torch.equal(moved, net.decoder.stem.weight)
-
-
-def test_shards_stay_below_their_limit_and_come_back(tmp_path):
-    tensors = {f"t{i}": torch.full((100,), float(i)) for i in range(7)} | {"count": torch.tensor(3)}
-    assert save_shards(tmp_path, "net", tensors, {"step": "1"}, limit=500) == 4
-    back = load_shards(tmp_path, "net")
-    assert back.keys() == tensors.keys() and all(torch.equal(back[name], tensors[name]) for name in tensors)
-    assert back["t1"].dtype == torch.float32 and not load_shards(tmp_path, "other")

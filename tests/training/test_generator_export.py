@@ -8,8 +8,8 @@ from resemblance.core.models.generative import GenerativeNet
 from resemblance.core.models.style_head import StyleConfig, StyleHead
 from resemblance.core.models.styled_decoder import DecoderConfig
 from resemblance.core.training import generator_export
-from resemblance.core.training.generator_device import save_shards
 from resemblance.core.training.generator_export import read_shards, seen_in, thinned
+from resemblance.core.training.shards import save_shards
 from safetensors.torch import load_file
 from stand_ins import SIZES
 
