@@ -18,6 +18,7 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ from .loop import Stage, arguments, start
 from .restoration import shifted
 from .scores import Judges
 from .tables import SEVERITIES, damage_all, people, save_grid
-from .truths import Shown, Truths
+from .truths import CELL, Shown, Truths
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,40 @@ def seen_anew(rng: np.random.Generator, *faces: Tensor) -> list[Tensor]:
     return [face.flip(3) for face in moved] if flip else moved
 
 
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a network in training says of damaged faces before it draws them.
+
+    Attributes:
+        content, words, z: (N,C,h,w) what it saw, the code words, and the mix of both.
+        logits: (N,h*w,codes) float32.
+        features: the encoder's, coarse to fine.
+        style: (N,L).
+        content_weight: at which it is to draw.
+    """
+
+    content: Tensor
+    words: Tensor
+    z: Tensor
+    logits: Tensor
+    features: list[Tensor]
+    style: Tensor
+    content_weight: float
+
+
+def told_by_chance(net: GenerativeNet, damaged: Tensor, choice: np.random.Generator) -> Told:
+    """What is told of damaged faces (N,3,S,S): chance says how code words are taken and what the content weighs."""
+    content, skips = net.encode(damaged)
+    logits = net.predict(content).float()
+    words = net.embedding[logits.argmax(-1)] if choice.random() < NEAREST else logits.softmax(-1) @ net.embedding
+    words = words.mT.unflatten(2, content.shape[2:])
+    draw = choice.random()
+    weight = 0.0 if draw < 0.1 else float(choice.random()) if draw < 0.2 else 1.0
+    z = net.mixed(content, words, weight)
+    features = coarse_to_fine(skips)
+    return Told(content, words, z, logits, features, net.style(z, features[0], weight), weight)
+
+
 class PictureLoss:
     """What the network should have drawn of a batch of :class:`.truths.Shown`.
 
@@ -126,27 +161,18 @@ class PictureLoss:
         """The loss and numbers for the log."""
         assert isinstance(batch, Shown)
         batch = batch.to(self.device)
-        net, choice = self.net, self.choice
-        h, skips = net.encode(batch.damaged)
-        logits = net.predict(h).float()
-        if choice.random() < NEAREST:
-            words = net.embedding[logits.argmax(-1)].mT.unflatten(2, h.shape[2:])
-        else:
-            words = (logits.softmax(-1) @ net.embedding).mT.unflatten(2, h.shape[2:])
-        draw = choice.random()
-        content = 0.0 if draw < 0.1 else float(choice.random()) if draw < 0.2 else 1.0
-        z = net.mixed(h, words, content)
-        features = coarse_to_fine(skips)
-        w = net.style(z, features[0], content)
-        value, numbers = self._told(batch, (h, words, z), logits, w)
+        net, places = self.net, batch.damaged.shape[-1] // CELL
+        told = told_by_chance(net, batch.damaged, self.choice)
+        z, features, w, content = told.z, told.features, told.style, told.content_weight
+        value, numbers = self._told(batch, told)
         if batch.square is None:
             y, mask = net.decoder(z, w, features, content)
             y = blended((y.float() + 1) / 2, mask, batch.damaged, content, 1.0)
             drawn, more = self._whole(y, batch)
         else:
             row, column = batch.square
-            z, *features = (_cut(x, row, column, h.shape[-1]) for x in (z, *features))
-            clean, damaged = (_cut(x, row, column, h.shape[-1]) for x in (batch.clean, batch.damaged))
+            z, *features = (_cut(x, row, column, places) for x in (z, *features))
+            clean, damaged = (_cut(x, row, column, places) for x in (batch.clean, batch.damaged))
             y, mask = net.decoder(z, w, features, content, (row, column))
             y = blended((y.float() + 1) / 2, mask, damaged, content, 1.0)
             drawn, more = self._square(y, clean, batch.size)
@@ -154,14 +180,12 @@ class PictureLoss:
             more["mask"] = torch.sigmoid(mask).mean()
         return value + drawn, {name: float(number.detach()) for name, number in (numbers | more).items()}
 
-    def _told(
-        self, batch: Shown, latents: tuple[Tensor, ...], logits: Tensor, w: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        known = batch.known
+    def _told(self, batch: Shown, told: Told) -> tuple[Tensor, dict[str, Tensor]]:
+        known, w, logits = batch.known, told.style, told.logits
         if not known.any():
             return w.new_zeros(()), {}
         wanted = batch.latents[known]
-        errors = [self.shares.of_both(x[known], wanted) for x in latents]
+        errors = [self.shares.of_both(x[known], wanted) for x in (told.content, told.words, told.z)]
         entropy = F.cross_entropy(logits[known].flatten(0, 1), self.basis.codes(wanted).flatten())
         style = self.shares.of_styles(w[known], batch.styles[known]).mean()
         value = LATENTS * sum(errors, w.new_zeros(())) + ENTROPY * entropy + STYLE * style

@@ -12,12 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..models.generative import GenerativeNet, blended
-from ..models.styled_decoder import coarse_to_fine
 from .components import parts
 from .device_pack import Networks
 from .device_truths import Counts, DeviceBatch
 from .generator_latents import Shares
-from .generator_pictures import NEAREST, seen_anew
+from .generator_pictures import Told, seen_anew, told_by_chance
 from .restoration import shifted
 
 PIXEL, COLOURS, PERCEIVED, DETAIL, PARTS, IDENTITY = 1.0, 3.0, 1.0, 1.0, 0.5, 1.5
@@ -42,39 +41,26 @@ class WholeLoss:
 
     def __call__(self, batch: DeviceBatch, part: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """The loss, numbers for the log, and the faces drawn (N,3,S,S), about [0,1]; `part` of the training is done."""
-        net, choice = self.net, self.choice
-        h, skips = net.encode(batch.damaged)
-        logits = net.predict(h).float()
-        if choice.random() < NEAREST:
-            words = net.embedding[logits.argmax(-1)].mT.unflatten(2, h.shape[2:])
-        else:
-            words = (logits.softmax(-1) @ net.embedding).mT.unflatten(2, h.shape[2:])
-        draw = choice.random()
-        content = 0.0 if draw < 0.1 else float(choice.random()) if draw < 0.2 else 1.0
-        z = net.mixed(h, words, content)
-        features = coarse_to_fine(skips)
-        w = net.style(z, features[0], content)
-        y, mask = net.decoder(z, w, features, content)
-        y = blended((y.float() + 1) / 2, mask, batch.damaged, content, 1.0)
-        told, numbers = self._told(batch, (h, words, z), logits, w, min(1.0, part / LEARNT))
+        told = told_by_chance(self.net, batch.damaged, self.choice)
+        y, mask = self.net.decoder(told.z, told.style, told.features, told.content_weight)
+        y = blended((y.float() + 1) / 2, mask, batch.damaged, told.content_weight, 1.0)
+        known, numbers = self._told(batch, told, min(1.0, part / LEARNT))
         seen, more = self._seen(y, batch.clean, batch.counts)
         if mask is not None:
             more["mask"] = torch.sigmoid(mask.float()).mean()
-        return told + seen, {name: number.detach() for name, number in (numbers | more).items()}, y
+        return known + seen, {name: number.detach() for name, number in (numbers | more).items()}, y
 
-    def _told(
-        self, batch: DeviceBatch, latents: tuple[Tensor, ...], logits: Tensor, w: Tensor, learnt: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _told(self, batch: DeviceBatch, told: Told, learnt: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Of the faces that were drawn: latents, code words and style."""
-        drawn = batch.counts.drawn
+        drawn, latents = batch.counts.drawn, (told.content, told.words, told.z)
         plain = batch.plain / batch.plain.sum().clamp(min=1)
         of_latents, of_codes, of_style = (first + learnt * (last - first) for first, last in (LATENTS, ENTROPY, STYLE))
         # A face whose tones were changed has another latent: it counts for nothing here.
         errors = [(self._latent_errors(x[:drawn].float(), batch.latents) * plain).sum() for x in latents]
         codes = self.networks.basis.codes(batch.latents)
-        entropy = F.cross_entropy(logits[:drawn].flatten(0, 1), codes.flatten(), reduction="none")
+        entropy = F.cross_entropy(told.logits[:drawn].flatten(0, 1), codes.flatten(), reduction="none")
         entropy = (entropy.view(drawn, -1).mean(1) * plain).sum()
-        style = (self.shares.of_styles(w[:drawn], batch.styles) * plain).sum()
+        style = (self.shares.of_styles(told.style[:drawn], batch.styles) * plain).sum()
         value = of_latents * torch.stack(errors).sum() + of_codes * entropy + of_style * style
         return value, {"h": errors[0], "z": errors[2], "ce": entropy, "w": style}
 

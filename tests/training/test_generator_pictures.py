@@ -13,7 +13,7 @@ from resemblance.core.training.components import parts
 from resemblance.core.training.generator_basis import SIDE, make_basis, one_style
 from resemblance.core.training.generator_pictures import PictureLoss, grown, pixel_loss, seen_anew
 from resemblance.core.training.truths import Shown
-from stand_ins import small_generator
+from stand_ins import Plain, small_generator
 from torch.nn import functional as F
 
 SIZES = RestorerConfig((4, 8, 8), 1, (1, 1, 1), latent=4, codes=16, dim=32, layers=1, heads=1, size=512)
@@ -90,15 +90,6 @@ def test_faces_are_mirrored_and_moved_together():
         assert x.shape == a.shape and torch.equal(2 * x, y)
     mirrored = [F.l1_loss(x, a.flip(3)) < F.l1_loss(x, a) for x, _ in moved if not torch.equal(x, a)]
     assert len({round(float(x.mean()), 6) for x, _ in moved}) > 6 and mirrored
-
-
-class Plain(torch.nn.Module):
-    """In place of judges: how far two pictures are apart, or what a face's colours are."""
-
-    def forward(self, x, y=None):
-        if y is None:
-            return F.normalize(x.mean((2, 3)) + 0.1)
-        return (x - y).square().mean((1, 2, 3), keepdim=True)
 
 
 @pytest.mark.parametrize("square", [None, (4, 10)])

@@ -5,28 +5,18 @@ import torch
 from resemblance.core.models.generative import GenerativeTokens
 from resemblance.core.models.restorer import RestorerConfig
 from resemblance.core.models.style_head import StyleConfig
-from resemblance.core.training import whole_loss
+from resemblance.core.training import generator_pictures, whole_loss
 from resemblance.core.training.device_pack import Networks
 from resemblance.core.training.device_truths import Counts, DeviceBatch
 from resemblance.core.training.generator_basis import SIDE, make_basis
 from resemblance.core.training.generator_latents import Shares
-from resemblance.core.training.generator_pictures import grown
+from resemblance.core.training.generator_pictures import Told, grown
 from resemblance.core.training.whole_loss import WholeLoss
-from stand_ins import small_generator
-from torch.nn import functional as F
+from stand_ins import Plain, small_generator
 
 SIZES = RestorerConfig((4, 8, 8), 1, (1, 1, 1), latent=4, codes=16, dim=32, layers=1, heads=1, size=512)
 STYLE = StyleConfig(latent=4, features=8, narrow=4, dim=32, layers=1, heads=1, squeezed=4, hidden=16)
 COUNTS = Counts(2, 1, 1, 1)
-
-
-class Plain(torch.nn.Module):
-    """In place of judges: how far two pictures are apart, or what a face's colours are."""
-
-    def forward(self, x, y=None):
-        if y is None:
-            return F.normalize(x.mean((2, 3)) + 0.1)
-        return (x - y).square().mean((1, 2, 3), keepdim=True)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +32,7 @@ def basis(generator):
 @pytest.fixture
 def loss(generator, basis, monkeypatch):
     torch.manual_seed(0)
-    monkeypatch.setattr(whole_loss, "NEAREST", 0.0)
+    monkeypatch.setattr(generator_pictures, "NEAREST", 0.0)
     tokens = GenerativeTokens(SIZES, STYLE)
     with torch.no_grad():
         tokens.embedding.copy_(basis.codebook)
@@ -77,21 +67,21 @@ def test_latents_count_less_and_less(loss):
     for part in (0.0, whole_loss.LEARNT / 2, whole_loss.LEARNT, 1.0):
         h, logits = torch.randn(5, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(0)), torch.zeros(5, 1024, 16)
         learnt = min(1.0, part / whole_loss.LEARNT)
-        value, _ = loss._told(some_batch(), (h, h, h), logits, torch.zeros(5, 512), learnt)
+        value, _ = loss._told(some_batch(), Told(h, h, h, logits, [], torch.zeros(5, 512), 1.0), learnt)
         counted.append(float(value))
     assert counted[0] > counted[1] > counted[2] == counted[3] > 0
 
 
 def test_a_face_of_other_tones_says_nothing_of_latents(loss):
     h, w = torch.randn(5, 4, SIDE, SIDE), torch.randn(5, 512)
-    args = (h, h, h), torch.randn(5, 1024, 16), w
-    one, _ = loss._told(some_batch((1.0, 0.0)), *args, 0.0)
+    told = Told(h, h, h, torch.randn(5, 1024, 16), [], w, 1.0)
+    one, _ = loss._told(some_batch((1.0, 0.0)), told, 0.0)
     batch = some_batch((1.0, 0.0))
     batch.latents[1] += 100
     batch.styles[1] += 100
-    same, _ = loss._told(batch, *args, 0.0)
+    same, _ = loss._told(batch, told, 0.0)
     assert torch.allclose(one, same)
-    none, _ = loss._told(some_batch((0.0, 0.0)), *args, 0.0)
+    none, _ = loss._told(some_batch((0.0, 0.0)), told, 0.0)
     assert float(none) == 0
 
 
