@@ -38,6 +38,9 @@ PRIOR = BUILTIN.with_name("prior.safetensors")
 EMBEDDING = BUILTIN.with_name("embedding.safetensors")
 
 
+Load = Callable[["Family", Mapping[str, Tensor], torch.device, torch.dtype | None], Restorer]
+
+
 @dataclass(frozen=True)
 class Family:
     """A row of the table.
@@ -52,7 +55,7 @@ class Family:
     name: str
     licence: str
     names: tuple[str, ...]
-    load: Callable[[Family, Mapping[str, Tensor], torch.device, torch.dtype | None], Restorer]
+    load: Load
 
 
 def _token_restorer(
@@ -74,19 +77,18 @@ def _token_restorer(
     return TokenRestorer(network, family.name, family.licence, fingerprint(state))
 
 
-def _load_resemblance(
-    family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None
-) -> Restorer:
-    network: Ours
-    with torch.device("meta"):  # no time goes into random weights that are replaced at once
-        if "decoder.stem.weight" in state and "style.axes" in state:
-            network = GenerativeNet.from_state(state)
-        else:
-            network = ResemblanceNet(RestorerConfig.from_state(state))
-    restorer = _token_restorer(family, state, network, device, dtype)
-    attach_transfer(restorer, network)
-    attach_prior(restorer, network)
-    return restorer
+def _ours(build: Callable[[Mapping[str, Tensor]], Ours]) -> Load:
+    """How a restorer of ours is loaded, with the parts that belong to it."""
+
+    def load(family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None) -> Restorer:
+        with torch.device("meta"):  # no time goes into random weights that are replaced at once
+            network = build(state)
+        restorer = _token_restorer(family, state, network, device, dtype)
+        attach_transfer(restorer, network)
+        attach_prior(restorer, network)
+        return restorer
+
+    return load
 
 
 def attach_transfer(restorer: Restorer, network: Ours, path: Path = TRANSFER) -> None:
@@ -160,15 +162,17 @@ def _refuse_plus_plus(
     )
 
 
+_RESEMBLANCE = ("embedding", "gate.0.weight", "encoder.level0.0.conv1.weight", "transformer.proj_in.weight")
 _RESTOREFORMER = ("quant_conv.weight", "encoder.down.0.block.0.norm1.weight", "decoder.conv_out.weight")
 
 # Tried in this order; the first whose names are all there is taken.
 FAMILIES = (
+    Family("Resemblance", "see MODEL_CARD.md", (*_RESEMBLANCE, "style.axes", "place"), _ours(GenerativeNet.from_state)),
     Family(
         "Resemblance",
         "see MODEL_CARD.md",
-        ("embedding", "gate.0.weight", "encoder.level0.0.conv1.weight", "transformer.proj_in.weight"),
-        _load_resemblance,
+        _RESEMBLANCE,
+        _ours(lambda state: ResemblanceNet(RestorerConfig.from_state(state))),
     ),
     Family(
         "CodeFormer",

@@ -72,7 +72,7 @@ def rate_of(name: str) -> float:
 
 
 def learns(name: str) -> bool:
-    """Whether a parameter learns: code words stay, and depthwise weights, whose gradients cost more than all else."""
+    """Whether a parameter learns: code words stay, and depthwise weights, few as they are: it saves their gradients."""
     return name != "embedding" and ".depthwise." not in name
 
 
