@@ -15,6 +15,7 @@ from .texture import positions
 
 STYLES = 16
 BANDS = 3
+TURNING = 0.3  # the share that about half is made of when it is decided
 MIDDLE = (slice(None), slice(None), slice(8, 29), slice(6, 26))  # the face in a 32 px template, for its colours
 
 
@@ -74,6 +75,15 @@ def match_colours(pictures: Tensor, like: Tensor) -> Tensor:
     spread = (wanted.std((2, 3), keepdim=True) / (small.std((2, 3), keepdim=True) + 1e-4)).clamp(0.5, 2)
     mean, new_mean = (x.mean((2, 3), keepdim=True) for x in (small, wanted))
     return ((pictures - mean) * spread + new_mean).clamp(0, 1)
+
+
+def decided(share: Tensor) -> Tensor:
+    """Shares in [0,1], nearer to all or nothing: half of one thing and half of another looks like neither.
+
+    Their gradient is left as it was: what is shut could not learn to open otherwise.
+    """
+    power, turning = share.detach() ** 4, TURNING**4
+    return share + (power * (1 + turning) / (power + turning) - share.detach())
 
 
 def bands(picture: Tensor) -> list[Tensor]:

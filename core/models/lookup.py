@@ -33,10 +33,14 @@ def look_up(logits: Tensor, codebook: Tensor, lookup: Lookup, side: int) -> tupl
             f"Lookup got k={k}, but the codebook has {len(codebook)} words; set k to {len(codebook)} or less."
         )
     logits = logits.float()
-    top, codes = logits.topk(k, dim=-1)
-    weights = ((top - top[..., :1]) / lookup.temperature).softmax(-1)
-    mixed = torch.einsum("nlk,nlkc->ncl", weights, codebook.float()[codes])
-    confidence = (top[..., :1] - logits.logsumexp(-1, keepdim=True)).exp().mT
+    best = logits.amax(-1, keepdim=True)
+    if k == len(codebook):
+        mixed = (((logits - best) / lookup.temperature).softmax(-1) @ codebook.float()).mT
+    else:
+        top, codes = logits.topk(k, dim=-1)
+        weights = ((top - best) / lookup.temperature).softmax(-1)
+        mixed = torch.einsum("nlk,nlkc->ncl", weights, codebook.float()[codes])
+    confidence = (best - logits.logsumexp(-1, keepdim=True)).exp().mT
     return mixed.unflatten(2, (side, -1)), confidence.unflatten(2, (side, -1))
 
 

@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from ..records import ReferenceFeatures
 from .correspondence import Correspondence, Matches, warp
-from .fusion import BANDS, Fusion, StyleCodes, bands, doubled, match_colours, resized
+from .fusion import BANDS, Fusion, StyleCodes, bands, decided, doubled, match_colours, resized
 from .lookup import adain
 from .texture import CodebookAttention, Distribution, Extraction, reconstruct
 
@@ -235,6 +235,8 @@ class TransferNet(nn.Module):
         keys = (matches.keys * shares.to(matches.keys)).sum(1)
         agreement = torch.cat([matches.queries, keys, difference.to(keys), confidence.to(keys)], 1)
         gate = torch.sigmoid(self.gate(agreement).float())
+        if self.takes:
+            gate = decided(gate)
         identity = F.normalize((photographs.identity_embeddings * photographs.weights[..., None]).sum(1), dim=-1)
         gate = (
             strength * gate if identity_gate is None else strength * identity_gate[:, None, None, None].to(gate) * gate
@@ -264,7 +266,8 @@ class TransferNet(nn.Module):
         mixed, shares = {}, {}
         for level, side in enumerate((32, 64, 128)):
             x, there = skips[side].to(content), reference.warped[side].to(content)
-            shares[side] = reference.gates[side].to(x) * torch.sigmoid(self.takes[level](torch.cat([x, there], 1)))
+            take = torch.sigmoid(self.takes[level](torch.cat([x, there], 1)))
+            shares[side] = reference.gates[side].to(x) * decided(take)
             mixed[side] = self.fuse(level, torch.lerp(x, there, shares[side]), reference)
         size = max(skips)
         share = resized(shares[128].float(), size)

@@ -40,6 +40,7 @@ from .judges import Recognizer, lpips
 from .loop import Stage, arguments, start
 from .restoration import shifted
 from .scores import Judges
+from .squares import SIDE, cut, within
 from .tables import SEVERITIES, damage_all, people, save_grid
 from .truths import CELL, Shown, Truths
 
@@ -48,8 +49,6 @@ log = logging.getLogger(__name__)
 RATES = {"encoder": 0.15, "transformer": 0.15, "style": 0.3}
 PIXEL, PERCEIVED, PARTS, IDENTITY = 1.0, 1.0, 0.5, 1.5
 LATENTS, ENTROPY, STYLE = 0.2, 0.02, 0.1  # where a face was drawn
-SIDE = 16  # places of the latent in a square's side
-EDGE = 8  # px at a square's border that would look otherwise within the face
 NEAREST = 0.3  # of the batches see the likeliest code words, the others their mean
 MEASURE_SECONDS = 1800
 SHOWN = 4  # faces of either set that are measured
@@ -170,10 +169,9 @@ class PictureLoss:
             y = blended((y.float() + 1) / 2, mask, batch.damaged, content, 1.0)
             drawn, more = self._whole(y, batch)
         else:
-            row, column = batch.square
-            z, *features = (_cut(x, row, column, places) for x in (z, *features))
-            clean, damaged = (_cut(x, row, column, places) for x in (batch.clean, batch.damaged))
-            y, mask = net.decoder(z, w, features, content, (row, column))
+            z, *features = (cut(x, batch.square, places) for x in (z, *features))
+            clean, damaged = (cut(x, batch.square, places) for x in (batch.clean, batch.damaged))
+            y, mask = net.decoder(z, w, features, content, batch.square)
             y = blended((y.float() + 1) / 2, mask, damaged, content, 1.0)
             drawn, more = self._square(y, clean, batch.size)
         if mask is not None:
@@ -192,7 +190,7 @@ class PictureLoss:
         return value, {"z": errors[2], "w": style}
 
     def _square(self, y: Tensor, clean: Tensor, size: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        y, clean = (x[..., EDGE:-EDGE, EDGE:-EDGE] for x in (y, clean))
+        y, clean = within(y), within(clean)
         pixel = pixel_loss(y, clean, size)
         perceived = self.perceptual(*shifted(self.choice, y.clamp(0, 1), clean)).mean()
         return PIXEL * pixel + PERCEIVED * perceived, {"pixel": pixel, "lpips": perceived}
@@ -212,12 +210,6 @@ class PictureLoss:
             ).mean()
             value, numbers = value + PARTS * finest, numbers | {"parts": finest}
         return value, numbers
-
-
-def _cut(x: Tensor, row: int, column: int, places: int) -> Tensor:
-    """The square of a map (N,C,s,s) of a face whose latent has `places` a side."""
-    k = x.shape[-1] // places
-    return x[..., k * row : k * (row + SIDE), k * column : k * (column + SIDE)]
 
 
 class Look:

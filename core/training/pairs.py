@@ -1,14 +1,14 @@
 """Damaged faces with references: generated people, real pairs, and faces bent into references of themselves.
 
-A reference is another photograph of the person (generated: :mod:`.people`; real: London's), or the face itself before
-it was bent by a smooth field and its colours changed: then what is to be found where is known everywhere, and real
-photographs of people who have but one can teach too. Known places are given as points: landmarks or samples of the
-field. Batch `i` depends on the seed and on `i` alone.
+A reference is another photograph of the person (generated: :mod:`.people`; real: London's and LFW's), or the face
+itself before it was bent by a smooth field and its colours changed: then what is to be found where is known everywhere,
+and real photographs of people who have but one can teach too. Known places are given as points: landmarks or samples of
+the field. Batch `i` depends on the seed and on `i` alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,14 @@ from .degradation import age
 from .faces import open_faces
 from .landmarks import read_landmarks
 from .photographs import MAX_SCALE, read_portraits
+from .squares import SIDE as SQUARE
+from .squares import Place
 from .wear import damage
 
-SIDE = 512
+SIDE, PLACES = 512, 32  # of a face in px and of its latent
 POINTS = 106
-KINDS = {"itself": 0.35, "generated": 0.5, "london": 0.15}
+KINDS = {"itself": 0.3, "generated": 0.35, "london": 0.15, "lfw": 0.2}
+REAL = ("london", "lfw")
 SEVERITY_SHARES = {"light": 0.05, "moderate": 0.35, "severe": 0.6}
 BEND = 22.0  # px, the most that a field of a bent face moves a place (standard deviation)
 
@@ -41,6 +44,7 @@ class Trial:
         right: (N,R) bool, whether they are of the same person.
         sharp: (N,) bool, whether `clean` is truth at full size.
         here, there: (N,R,106,2) in [-1,1], places of the clean face and where they are in the reference; NaN unknown.
+        square: row and column of the latent where the part begins that is to be drawn; None is the whole face.
     """
 
     clean: Tensor
@@ -50,13 +54,18 @@ class Trial:
     sharp: Tensor
     here: Tensor
     there: Tensor
+    square: Place | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
 
     def to(self, device: str) -> Trial:
         """The same on a device."""
-        return Trial(*(getattr(self, f.name).to(device) for f in fields(self)))
+        clean, damaged, references, right, sharp, here, there = (
+            x.to(device)
+            for x in (self.clean, self.damaged, self.references, self.right, self.sharp, self.here, self.there)
+        )
+        return Trial(clean, damaged, references, right, sharp, here, there, self.square)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,46 +88,57 @@ class PairPool:
         self.points = {name: read_landmarks(work, name) for name in ("generated", "references", "photographs")}
         train = [p for p in portraits if p.split == "train"]
         self.scales = np.array([p.scale for p in portraits])
-        self.london: dict[str, list[int]] = {}
+        known = np.isfinite(self.points["photographs"][:, 0, 0])
+        by_person: dict[str, dict[str, list[int]]] = {name: {} for name in REAL}
         for p in train:
-            if p.collection == "london":
-                self.london.setdefault(p.person, []).append(p.row)
-        self.alone = np.array([p.row for p in train])
+            if p.collection in REAL and known[p.row]:
+                by_person[p.collection].setdefault(p.person, []).append(p.row)
+        self.real = {name: [rows for rows in found.values() if len(rows) > 1] for name, found in by_person.items()}
+        self.alone = np.array([p.row for p in train if p.collection != "lfw"])
+        self.sharp = np.array([row for row in self.alone if self.scales[row] <= MAX_SCALE])
         drawn = np.isfinite(self.points["references"][:, 0, 0])
         drawn = drawn[: PHOTOGRAPHS * people].reshape(-1, PHOTOGRAPHS)
         self.paired = np.flatnonzero(drawn.any(1)[:people])
 
     def shots(self, kind: str, person: int) -> list[Shot]:
-        """All photographs of a person: number of ``paired``, or of London's people."""
+        """All photographs of a person: number of ``paired``, or of a collection's people."""
         if kind == "generated":
             i = int(self.paired[person])
             rows = [PHOTOGRAPHS * i + j for j in range(PHOTOGRAPHS)]
             points = self.points["references"]
             others = [Shot(self.references[r], points[r], True) for r in rows if np.isfinite(points[r, 0, 0])]
             return [Shot(self.generated[i], self.points["generated"][i], True), *others]
-        rows = list(self.london.values())[person]
-        return [Shot(self.photographs[r], self.points["photographs"][r], True) for r in rows]
+        return [self._photograph(row) for row in self.real[kind][person]]
 
     def people(self, kind: str) -> int:
         """How many people there are of a kind."""
-        return len(self.paired) if kind == "generated" else len(self.london)
+        return len(self.paired) if kind == "generated" else len(self.real[kind])
 
-    def single(self, rng: np.random.Generator) -> Shot:
-        """Any photograph: half of them real."""
+    def single(self, rng: np.random.Generator, sharp_only: bool = False) -> Shot:
+        """Any photograph of somebody who has but one, or London's: half of them real."""
         if rng.random() < 0.5:
             i = int(rng.integers(len(self.generated)))
             return Shot(self.generated[i], self.points["generated"][i], True)
-        r = int(rng.choice(self.alone))
-        return Shot(self.photographs[r], self.points["photographs"][r], bool(self.scales[r] <= MAX_SCALE))
+        return self._photograph(int(rng.choice(self.sharp if sharp_only else self.alone)))
+
+    def _photograph(self, row: int) -> Shot:
+        return Shot(self.photographs[row], self.points["photographs"][row], bool(self.scales[row] <= MAX_SCALE))
 
 
-def trial(pool: PairPool, rng: np.random.Generator, count: int, references: int, wrong: float = 0.0) -> Trial:
-    """`count` damaged faces with `references` each, of which a share `wrong` are of other people."""
+def trial(
+    pool: PairPool, rng: np.random.Generator, count: int, references: int, wrong: float = 0.0, square: bool = False
+) -> Trial:
+    """`count` damaged faces with `references` each, of which a share `wrong` are of other people.
+
+    With `square` a part of each is to be drawn, the same of all, and all are truth at full size.
+    """
     rows: list[tuple[Any, ...]] = []
+    kinds = [k for k in KINDS if k == "itself" or (pool.people(k) and not (square and k == "lfw"))]
+    shares = np.array([KINDS[k] for k in kinds])
     for _ in range(count):
-        kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+        kind = str(rng.choice(kinds, p=shares / shares.sum()))
         if kind == "itself":
-            truth, others = _bent(pool.single(rng), rng, references)
+            truth, others = _bent(pool.single(rng, square), rng, references)
         else:
             shots = pool.shots(kind, int(rng.integers(pool.people(kind))))
             first = int(rng.integers(len(shots)))
@@ -149,6 +169,7 @@ def trial(pool: PairPool, rng: np.random.Generator, count: int, references: int,
         torch.tensor(sharp),
         torch.from_numpy(np.array(places, np.float32)),
         torch.from_numpy(np.array(matches, np.float32)),
+        tuple(int(v) for v in rng.integers(0, PLACES - SQUARE + 1, 2)) if square else None,  # type: ignore[arg-type]
     )
 
 

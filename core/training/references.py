@@ -27,21 +27,25 @@ from ..faces.evidence import amount, chance
 from ..faces.identity import WEIGHTS, BuiltinEmbedder
 from ..faces.measure import measure_quality
 from ..files.checkpoints import about, read
+from ..models.generative import GenerativeNet
 from ..models.transfer import ReferenceExtraction, TransferGuide, TransferNet
 from ..restorers.table import BUILTIN, Ours, load_restorer
+from . import squares
 from .components import component_map, parts
 from .data import prefetch
 from .device_data import DevicePeople, in_turn, load_drawing
 from .flow import encoded, frozen_restorer, photographs, place_error, transfer_of
 from .judges import Recognizer, lpips
 from .loop import Stage, arguments, read_average, start, write_weights
-from .pairs import POINTS, PairPool, Trial, trial
-from .restoration import pixel_loss
+from .pairs import PLACES, POINTS, PairPool, Trial, trial
+from .restoration import pixel_loss, shifted
 
 log = logging.getLogger(__name__)
 
-PIXEL, PERCEIVED, PARTS, IDENTITY, ECHO, PLACES, GATE = 1.0, 1.0, 0.5, 1.0, 1.0, 0.02, 0.05
+PIXEL, PERCEIVED, PARTS, IDENTITY, ECHO, FOUND, GATE = 1.0, 1.0, 0.5, 1.0, 1.0, 0.02, 0.05
 FINDING = ("correspondence", "extract", "distribute", "words", "gate")  # parts that say what lies where
+NUMBERS = (1, 2, 1, 3, 1)  # of references, batch after batch
+EVERY = 4  # batch is of whole faces, where squares can be drawn alone: only these tell who it is
 COMPONENTS = 2.0  # of the mean difference at eyes, nose and mouth
 
 
@@ -59,7 +63,7 @@ def begin(transfer: TransferNet, state: Mapping[str, Tensor]) -> None:
 def guided(
     net: Ours, transfer: TransferNet, batch: Trial, embedder: BuiltinEmbedder, doubt: bool
 ) -> tuple[Tensor, ReferenceExtraction]:
-    """The restored faces, and what was found; with `doubt` as much as the embedder is sure of the person."""
+    """The restored faces or their squares, and what was found; with `doubt` as much as it is sure of the person."""
     content, code_latent, skips = encoded(net, batch.damaged)
     identity = embedder.embed(batch.references.flatten(0, 1)).unflatten(0, batch.right.shape)
     seen = photographs(net, batch.references, identity)
@@ -67,7 +71,11 @@ def guided(
     found = transfer.extract_references(
         content, code_latent, skips, seen, net.embedding, net.encode, identity_gate, echo=True
     )
-    return net.decode(content, code_latent, skips, guide=TransferGuide(transfer, found.reference)), found
+    guide = TransferGuide(transfer, found.reference)
+    if batch.square is None:
+        return net.decode(content, code_latent, skips, guide=guide), found
+    assert isinstance(net, GenerativeNet)
+    return squares.decoded(net, content, code_latent, skips, guide, batch.square), found
 
 
 def identity_gate_of(embedder: BuiltinEmbedder, faces: Tensor, references: Tensor) -> Tensor:
@@ -87,7 +95,7 @@ def drawn(people: DevicePeople, rng: np.random.Generator, count: int) -> Trial:
 
 
 class GuidedLoss:
-    """What restoring with references should have done, for whole faces.
+    """What restoring with references should have done, for whole faces or squares of them.
 
     Args:
         net: the restorer.
@@ -98,36 +106,29 @@ class GuidedLoss:
 
     def __init__(self, net: Ours, transfer: TransferNet, options: argparse.Namespace, wrong: bool) -> None:
         self.net, self.transfer, self.device, self.wrong = net, transfer, options.device, wrong
+        self.identity = IDENTITY * (EVERY if isinstance(net, GenerativeNet) else 1)
         self.perceptual = lpips("alex", options.assets).to(options.device)
         self.recognizer = Recognizer("arcface", options.assets).to(options.device)
         self.embedder = BuiltinEmbedder(options.weights / WEIGHTS.name, options.device)
         self.components = component_map(512).to(options.device)
+        self.chance = np.random.default_rng(options.seed)
 
     def __call__(self, batch: Trial) -> tuple[Tensor, dict[str, float], Tensor, Tensor]:
-        """The loss, numbers for the log, the restored faces and the clean ones on the device."""
+        """The loss, numbers for the log, what was restored and the same of the clean faces, on the device."""
         batch = batch.to(self.device)
-        clean, recognizer = batch.clean, self.recognizer
         y, found = guided(self.net, self.transfer, batch, self.embedder, doubt=self.wrong)
-        pixel = pixel_loss(y, clean, batch.sharp)
-        features = ((y - clean).abs() * self.components).mean() / self.components.mean()
-        shown, truth = F.avg_pool2d(y.clamp(0, 1), 2), F.avg_pool2d(clean, 2)
-        perceived = self.perceptual(shown, truth).mean()
-        finest = self._at_parts(y.clamp(0, 1), clean, batch.sharp)
-        identity = 1 - (recognizer(shown) * recognizer(truth).detach()).sum(1).mean()
+        if batch.square is None:
+            clean = batch.clean
+            drawn, numbers = self._whole(y, clean, batch.sharp)
+        else:
+            clean = squares.cut(batch.clean, batch.square, PLACES)
+            drawn, numbers = self._square(squares.within(y), squares.within(clean))
         places = place_error(found.matches.flow, batch.here, batch.there, batch.right)
         echo = torch.stack(
-            [F.l1_loss(e, F.adaptive_avg_pool2d(clean, side)) for side, e in found.echoes.items()]
+            [F.l1_loss(e, F.adaptive_avg_pool2d(batch.clean, side)) for side, e in found.echoes.items()]
         ).mean()
-        value = PIXEL * (pixel + COMPONENTS * features) + PERCEIVED * perceived + IDENTITY * identity
-        value = value + PARTS * finest + PLACES * places + ECHO * echo
-        numbers = {
-            "pixel": pixel,
-            "lpips": perceived,
-            "parts": finest,
-            "identity": identity,
-            "places": places,
-            "echo": echo,
-        }
+        value = drawn + FOUND * places + ECHO * echo
+        numbers |= {"places": places, "echo": echo}
         if self.wrong:
             right = batch.right.float().mean(1)
             gate = found.reference.gates[32].float()
@@ -136,6 +137,26 @@ class GuidedLoss:
             numbers |= {"gate_wrong": closing / (1 - right).mean().clamp_min(0.1)}
         numbers["gate"] = found.reference.gates[32].float().mean()
         return value, {key: float(number.detach()) for key, number in numbers.items()}, y, clean
+
+    def _square(self, y: Tensor, clean: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        # Another photograph's skin never lies pixel on pixel: at full size the difference would ask for none of it.
+        pixel = pixel_loss(y, clean, torch.zeros(len(y), dtype=torch.bool))
+        perceived = self.perceptual(*shifted(self.chance, y.clamp(0, 1), clean)).mean()
+        return PIXEL * pixel + PERCEIVED * perceived, {
+            "pixel_square": pixel,
+            "lpips_square": perceived,
+        }
+
+    def _whole(self, y: Tensor, clean: Tensor, sharp: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        pixel = pixel_loss(y, clean, sharp)
+        features = ((y - clean).abs() * self.components).mean() / self.components.mean()
+        shown, truth = F.avg_pool2d(y.clamp(0, 1), 2), F.avg_pool2d(clean, 2)
+        perceived = self.perceptual(shown, truth).mean()
+        finest = self._at_parts(y.clamp(0, 1), clean, sharp)
+        identity = 1 - (self.recognizer(shown) * self.recognizer(truth).detach()).sum(1).mean()
+        value = PIXEL * (pixel + COMPONENTS * features) + PERCEIVED * perceived + self.identity * identity
+        numbers = {"pixel": pixel, "lpips": perceived, "parts": finest, "identity": identity}
+        return value + PARTS * finest, numbers
 
     def _at_parts(self, y: Tensor, clean: Tensor, sharp: Tensor) -> Tensor:
         """How eyes and mouth look at full size, where the truth is sharp: there references have most to give."""
@@ -167,7 +188,9 @@ def main() -> None:
     if options.fuse:
         for name in FINDING:
             transfer.get_submodule(name).requires_grad_(name == "gate")
-    stage = Stage("references", transfer.to(options.device).to(memory_format=torch.channels_last), options)
+    stage = Stage(
+        "references", transfer.to(options.device).to(memory_format=torch.channels_last), options, {"gate": 0.3}
+    )
     judged = GuidedLoss(net, transfer, options, options.wrong > 0)
     pool = PairPool(options.work)
 
@@ -177,7 +200,10 @@ def main() -> None:
         return value, numbers
 
     def make(rng: np.random.Generator, i: int) -> Trial:
-        return trial(pool, rng, options.batch, 2 if i % 4 == 3 else 1, options.wrong)
+        parts = isinstance(net, GenerativeNet)
+        square = parts and i % EVERY != EVERY - 1
+        count = max(1, options.batch // 2) if parts and not square else options.batch
+        return trial(pool, rng, count, NUMBERS[i % len(NUMBERS)], options.wrong, square)
 
     batches = prefetch(make, options.seed + 5, stage.step)
     if options.generate:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from resemblance.core.models.fusion import bands, match_colours
+from resemblance.core.models.fusion import bands, decided, match_colours
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,3 +27,10 @@ def test_bands_and_what_is_left_make_the_picture(faces: Tensor) -> None:
     for band in (coarse, middle, fine):
         rest = F.interpolate(rest, scale_factor=2, mode="bilinear", align_corners=False) + band
     torch.testing.assert_close(rest, x, rtol=0, atol=1e-5)
+
+
+def test_shares_are_nearer_to_all_or_nothing() -> None:
+    share = torch.linspace(0, 1, 101)
+    said = decided(share)
+    assert said[0] == 0 and said[-1] == 1 and bool((said.diff() > 0).all())
+    assert said[15] < 0.1 and said[60] > 0.9

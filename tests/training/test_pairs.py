@@ -25,7 +25,8 @@ def smooth(seed: int) -> np.ndarray:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """Three generated people with one more photograph of each, and a hundred held out; two photographs of one other."""
+    """Three generated people with one more photograph of each, and a hundred held out; two photographs each of two
+    others, of one of whom they are small."""
     generated = np.zeros((103, 512, 512, 3), np.uint8)
     for i in range(3):
         generated[i] = smooth(i)
@@ -33,15 +34,16 @@ def work(tmp_path: Path) -> Path:
     references = np.zeros((6, 512, 512, 3), np.uint8)
     references[::2] = generated[:3]
     references.tofile(tmp_path / "references_512.u8")
-    np.stack([smooth(7), smooth(8)]).tofile(tmp_path / "photographs_512.u8")
-    rows = "path,person,split,scale\nlondon/1_neutral.jpg,1,train,1.0\nlondon/1_smiling.jpg,1,train,1.0\n"
-    (tmp_path / "photographs.csv").write_text(rows)
+    np.stack([smooth(k) for k in (7, 8, 9, 10)]).tofile(tmp_path / "photographs_512.u8")
+    rows = ["path,person,split,scale", *(f"london/1_{name}.jpg,1,train,1.0" for name in ("neutral", "smiling"))]
+    rows += [f"lfw/2_{name}.jpg,2,train,3.0" for name in (1, 2)]
+    (tmp_path / "photographs.csv").write_text("\n".join([*rows, ""]))
     points = np.random.default_rng(0).uniform(150, 350, (103, 106, 2)).astype(np.float32)
     np.save(tmp_path / "generated_landmarks.npy", points)
     others = np.full((6, 106, 2), np.nan, np.float32)
     others[::2] = points[:3]
     np.save(tmp_path / "references_landmarks.npy", others)
-    np.save(tmp_path / "photographs_landmarks.npy", points[:2])
+    np.save(tmp_path / "photographs_landmarks.npy", points[:4])
     return tmp_path
 
 
@@ -93,3 +95,12 @@ def test_strangers_are_marked_and_their_places_unknown(work: Path) -> None:
     assert not batch.right.any()
     assert batch.here.isnan().all()
     assert float(place_error(torch.zeros(4, 2, 2, 64, 64), batch.here, batch.there, batch.right)) == 0
+
+
+def test_squares_are_of_faces_that_are_truth_at_full_size(work: Path) -> None:
+    pool = pairs.PairPool(work)
+    assert [shot.sharp for shot in pool.shots("lfw", 0)] == [False, False]
+    whole, part = (pairs.trial(pool, np.random.default_rng(3), 12, 1, square=square) for square in (False, True))
+    assert not whole.sharp.all() and whole.square is None
+    assert part.sharp.all() and part.square is not None and all(0 <= at <= 16 for at in part.square)
+    assert part.to("cpu").square == part.square
