@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "nodes" / "examples"
 PATIENCE = 60_000  # ms that a busy machine may take
@@ -87,3 +89,12 @@ def references(name, *numbers):
 def take(session, photos, given=()):
     """Give a session photographs and references; what is wrong with each, or None."""
     return [problem for _, problem in (*session.take_photos(photos), *session.take_references(given))]
+
+
+def laborious(path, side=7000, scans=1200):
+    """A small grey JPEG with so many passes over all its pixels."""
+    Image.new("L", (side, side), 128).save(path, "JPEG", progressive=True)
+    data = path.read_bytes()
+    last = data.rindex(b"\xff\xda")
+    path.write_bytes(data[:last] + data[last:-2] * (scans - data.count(b"\xff\xda") + 1) + data[-2:])
+    return path

@@ -9,7 +9,7 @@ import gradio as gr
 from ...files.images import FORMATS
 from ...refinement import STEPS
 from . import words
-from .limits import MEGABYTES
+from .limits import MEGABYTES, PHOTOS, REFERENCES
 from .people import Studio
 
 COMPARE, BEFORE, AFTER, INVENTED, TAKEN = "Compare", "Before", "After", "Invented", "From references"
@@ -59,7 +59,7 @@ class Layout:
     def _lay_photographs(self) -> None:
         gr.HTML("<h2>1. The photograph</h2>", padding=False)
         self.photos = gr.File(
-            label=f"Photographs, up to {MEGABYTES} MB",
+            label=f"Photographs, up to {PHOTOS} of {MEGABYTES} MB each",
             file_count="multiple",
             file_types=list(FORMATS),
             height=150,
@@ -85,7 +85,7 @@ class Layout:
             padding=False,
         )
         self.references = gr.File(
-            label="Reference photographs",
+            label=f"Reference photographs, up to {REFERENCES}",
             file_count="multiple",
             file_types=list(FORMATS),
             height=150,

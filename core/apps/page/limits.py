@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import warnings
@@ -18,10 +19,19 @@ MEGAPIXELS = 50  # of a photograph: 600 MB as float32, twice while it is pasted 
 PHOTOS = 20  # that wait to be restored
 REFERENCES = 16  # photographs of people
 FACES = 40  # of one photograph, the largest
+SCANS = 100  # of a progressive JPEG, which programs save in about ten: each is another pass over all pixels
+OWN_MEGABYTES = 1000  # of all files of one visitor, results among them
+ALL_MEGABYTES = 4000  # of all visitors' files
+FREE_MEGABYTES = 500  # that stay free on the disk
+FILES = 100  # of one upload
+UPLOAD_MINUTES = 15  # that one upload may take
 WAITING = 16  # requests in the queue, of all visitors together
 VISITORS = 24  # whose photographs are kept in memory; of more, those seen longest ago are forgotten
 MINUTES = 30  # that one run may take
 KEPT = 3600  # [s] after which files and photographs of a visitor are deleted
+# A marker of JPEG: no byte of a picture's own data (0xFF00), no pause in it (0xFFD0 to 0xFFD7), no filling (0xFFFF).
+MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+START, END, SCAN = b"\xd8", b"\xd9", b"\xda"
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the visitor wanted it, or the time is over
@@ -59,13 +69,35 @@ def check_number(files: Sequence[object], most: int, what: str) -> None:
         raise ValueError(f"You gave {len(files)} {what}; the page takes {most} at once. Leave some out.")
 
 
-def check_size(path: Path) -> None:
-    """Refuse a file that is too large, before it is decoded.
+def check_room(folder: Path) -> None:
+    """Raise ValueError where a visitor's folder is full."""
+    there = megabytes_in(folder)
+    if there > OWN_MEGABYTES:
+        raise ValueError(
+            f"you have {there:.0f} MB here; the limit is {OWN_MEGABYTES} MB for each visitor. Save what is done, and "
+            "wait an hour: files are deleted then."
+        )
+
+
+def megabytes_in(folder: Path) -> float:
+    """Of all files below a folder; 0 where there is no such folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:  # deleted meanwhile
+            continue
+    return total / 1e6
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that is too large or too laborious, before it is decoded.
 
     Files that are no pictures pass: reading them says what is wrong.
 
     Raises:
-        PictureError: it has too many bytes or pixels.
+        PictureError: it has too many bytes, pixels or scans.
+        OSError: it cannot be read.
     """
     megabytes = path.stat().st_size / 1e6
     if megabytes > MEGABYTES:
@@ -82,3 +114,19 @@ def check_size(path: Path) -> None:
             f"the photograph has {width * height / 1e6:.0f} megapixels; the page takes {MEGAPIXELS}. Shrink it, or use "
             "the command line."
         )
+    scans = count_scans(path.read_bytes())
+    if scans > SCANS:
+        raise PictureError(f"the JPEG has {scans} scans; the page takes {SCANS}. Open it elsewhere and save it anew.")
+
+
+def count_scans(data: bytes) -> int:
+    """How many scans a JPEG has (ITU-T T.81, B.1.1); 0 where it is none."""
+    if not data.startswith(b"\xff" + START):
+        return 0
+    scans, place = 0, 2
+    while (found := MARKER.search(data, place)) and found[1] != END:
+        scans += found[1] == SCAN
+        place = found.end()
+        if found[1] != START:
+            place += int.from_bytes(data[place : place + 2], "big")  # of its parameters
+    return scans

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ...faces.detect import Detect, Detector
 from ...faces.evidence import chance
 from ...faces.identity import Embedder, Embedders
-from ...files.images import read_photo
+from ...files.images import Photo
 from ...loading import Models
 from ...records import CodebookRestorer, Crops, FaceQuality, Person, References
 from ...references.encoding import encode_references
@@ -36,13 +36,15 @@ class Studio:
 
     Attributes:
         models: the built-in restorer and embedder, and a detector.
-        detect: photographs → faces, as many as the page takes.
+        detect: photographs → faces, one more than the page takes where there are more.
         detect_all: the same without leaving any out, for reference photographs.
+        read: a file of a visitor's → photograph; raises OSError or PictureError.
     """
 
     models: Models
     detect: Detect
     detect_all: Detect
+    read: Callable[[Path], Photo]
 
     @property
     def restorer(self) -> CodebookRestorer:
@@ -116,9 +118,9 @@ def look_at(name: str, path: Path, studio: Studio) -> Reference:
     """Read one reference photograph by itself.
 
     Raises:
-        OSError, PictureError: as :func:`...files.images.read_photo`.
+        OSError, PictureError: as the studio's ``read``.
     """
-    pixels = read_photo(path).pixels
+    pixels = studio.read(path).pixels
     photo = ReferencePhoto(pixels, str(path), name)
     found = encode_references([photo], studio.restorer, studio.models.telling_apart, studio.detect_all)
     if found.people:
@@ -183,7 +185,7 @@ def match(
 
 def encode_group(name: str, paths: Sequence[Path], studio: Studio, progress: Progress | None = None) -> References:
     """Encode the photographs of one person together: they must agree with each other."""
-    photos = (ReferencePhoto(read_photo(path).pixels, str(path), name) for path in paths)
+    photos = (ReferencePhoto(studio.read(path).pixels, str(path), name) for path in paths)
     return encode_references(photos, studio.restorer, studio.models.telling_apart, studio.detect_all, progress=progress)
 
 

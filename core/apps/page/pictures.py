@@ -1,10 +1,13 @@
-"""Pictures for the page: faces with their numbers, and overlays."""
+"""Pictures for the page: faces with their numbers, overlays, and the files in which they are shown."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -12,15 +15,39 @@ from torch import Tensor
 
 from ...faces.measure import luma
 from ...faces.preview import COLOURS, draw_faces
+from ...files.images import write_atomically
 from .session import SHOWN, Opened
 
 INVENTED = COLOURS[1]
 DIMMED = 0.35  # how much of a face that is left out is kept
+NEWEST = 60  # pictures that are kept of a session; the page shows three at once
 
 
 def array(picture: Tensor) -> np.ndarray:
     """(3,h,w) in [0,1] → uint8 (h,w,3)."""
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def show(picture: np.ndarray, folder: Path) -> str:
+    """Write a picture for the page and return its path; the same picture has the same path.
+
+    Args:
+        picture: uint8 (h,w,3).
+        folder: for such pictures alone; of those before, the newest stay.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
+    file = folder / f"{hashlib.sha256(buffer.getvalue()).hexdigest()[:32]}.jpg"
+    if file.exists():
+        os.utime(file)  # it is new again
+    else:
+        write_atomically(file, buffer.getvalue())
+    for old in sorted(folder.glob("*.jpg"), key=lambda path: path.stat().st_mtime_ns)[:-NEWEST]:
+        old.unlink(missing_ok=True)
+    return str(file)
 
 
 def numbered(opened: Opened) -> np.ndarray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
-import tempfile
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import torch
 
@@ -18,106 +19,129 @@ from ...loading import load_models
 from ..arguments import AppArguments
 from ..console import FAILURES, one_line, say
 from ..files import UsageError
-from .limits import FACES, MEGABYTES, VISITORS, WAITING
+from .cleaning import delete_old, own_folder
+from .decode import Decoder
+from .limits import FACES, KEPT, MEGABYTES, VISITORS, WAITING
 from .people import Studio
+
+if TYPE_CHECKING:
+    from .listening import Listening
+
+CLEANING = 300.0  # [s] between two looks for files that are too old
 
 
 def run(args: AppArguments, stdout: TextIO) -> int:
     """Serve the page until the program is interrupted.
 
     Raises:
-        UsageError: gradio is missing, a network cannot be loaded, or the port is taken.
+        UsageError: gradio is missing, a network cannot be loaded, or nothing can listen at the address.
         KeyboardInterrupt: it was interrupted; the visitors' files are gone then.
     """
     if importlib.util.find_spec("gradio") is None:
         raise UsageError('the page needs the package gradio, which is not installed: pip install "resemblance[app]".')
-    try:
-        studio = open_studio(args)
-    except (*FAILURES, ImportError) as error:
-        raise UsageError(one_line(error, None)) from error
-    with tempfile.TemporaryDirectory(prefix="resemblance-", ignore_cleanup_errors=True) as folder:
-        server = serve(studio, args.host, args.port, folder)
+    with ExitStack() as ending:
         try:
-            say(f"The page is at {server.local_url} – press Ctrl-C to end it.")
-            threading.Event().wait()
-        finally:
-            server.close(verbose=False)
+            studio = ending.enter_context(open_studio(args))
+            folder = ending.enter_context(own_folder())
+            server = serve(studio, args.host, args.port, folder, args.names)
+        except UsageError:
+            raise
+        except (*FAILURES, ImportError) as error:
+            raise UsageError(one_line(error, None)) from error
+        ending.callback(server.close)
+        say(f"The page is at {server.url} – press Ctrl-C to end it.")
+        never = threading.Event()
+        while not never.wait(CLEANING):
+            delete_old(folder, KEPT)
     return 0
 
 
-def open_studio(args: AppArguments) -> Studio:
-    """Load the networks.
+@contextmanager
+def open_studio(args: AppArguments) -> Iterator[Studio]:
+    """Load the networks, and end what belongs to them in the end.
 
     Raises:
         ValueError, OSError: as those who load them.
     """
-    models = load_models(detector=args.detector, device=args.device, models_dir=args.models_dir)
-    assert models.detector is not None, "it was loaded"
-    studio = Studio(
-        models,
-        partial(detect_faces, backend=models.detector, max_faces=FACES),
-        partial(detect_faces, backend=models.detector, min_size=1),
-    )
-    # What a network does for the first time takes a second or two longer; no visitor is to wait for that.
-    blank = torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)
-    studio.detect(blank)
-    studio.embedder.embed(studio.restorer.restore(blank))
-    return studio
+    decoder = Decoder()
+    decoder.start()
+    try:
+        models = load_models(detector=args.detector, device=args.device, models_dir=args.models_dir)
+        assert models.detector is not None, "it was loaded"
+        studio = Studio(
+            models,
+            partial(detect_faces, backend=models.detector, max_faces=FACES + 1),
+            partial(detect_faces, backend=models.detector, min_size=1),
+            decoder.read,
+        )
+        # What a network does for the first time takes a second or two longer; no visitor is to wait for that.
+        blank = torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)
+        studio.detect(blank)
+        studio.embedder.embed(studio.restorer.restore(blank))
+        yield studio
+    finally:
+        decoder.close()
 
 
-def serve(studio: Studio, host: str, port: int, folder: str) -> Any:
-    """Start the server and return gradio's Blocks, which `close` ends.
+def serve(studio: Studio, host: str, port: int, folder: Path, proxies: Sequence[str] = ()) -> Listening:
+    """Start the server.
+
+    It is gradio's page in a server of ours: gradio's own asks itself whether it is there, through whatever proxy is
+    set, and takes "no" for an error.
 
     Args:
         studio: the networks.
         host: a name or address to listen at.
         port: 0 takes a free one.
-        folder: for the visitors' files; it must lie where the system keeps temporary ones.
+        folder: for the visitors' files, without links in its path.
+        proxies: names by which the page is asked for through another server.
 
     Raises:
         UsageError: nothing can listen there.
     """
-    os.environ["GRADIO_TEMP_DIR"] = folder  # read while the page is built
-    import gradio as gr
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # read while the page is built
+    with _no_proxies():
+        import gradio as gr
+    from fastapi import FastAPI
 
+    from .door import Door
+    from .hosts import Hosts
     from .layout import CONTRAST, CSS, SCRIPT
+    from .listening import Listening
     from .view import Page
-    from .visitors import Visitors
 
-    page = Page(studio, _is_loopback(host), folder).blocks
+    hosts = Hosts.of(host, proxies)
+    page = Page(studio, hosts.alone).blocks
     page.queue(max_size=WAITING, api_open=False)
+    page.state_session_capacity = VISITORS
     plain = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="stone", font=plain, font_mono=["ui-monospace", "monospace"]
     ).set(**CONTRAST)
-    try:
-        page.launch(
-            server_name=host,
-            server_port=port or None,
-            theme=theme,
-            css_paths=[CSS],
-            js=SCRIPT.read_text(encoding="utf-8"),
-            quiet=True,
-            show_error=True,
-            prevent_thread_lock=True,
-            share=False,
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            state_session_capacity=VISITORS,
-            max_file_size=MEGABYTES * 10**6,
-            app_kwargs={"middleware": [Visitors.layer()]},
-        )
-    except OSError as error:
-        raise UsageError(f"--host {host} --port {port}: cannot listen there ({error}). Choose another port.") from error
-    return page
+    app = gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        page,
+        path="/",
+        theme=theme,
+        css_paths=[CSS],
+        js=SCRIPT.read_text(encoding="utf-8"),
+        show_error=True,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        max_file_size=MEGABYTES * 10**6,
+    )
+    return Listening(Door(app, folder, hosts, frozenset(page.fns)), host, port)
 
 
-def _is_loopback(host: str) -> bool:
+@contextmanager
+def _no_proxies() -> Iterator[None]:
+    """While gradio is imported it makes clients that want packages for whatever proxy is set; the page asks nobody."""
+    proxies = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        yield
+    finally:
+        os.environ.update(proxies)

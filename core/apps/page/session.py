@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...faces.crop import crop_faces, pick_crops
+from ...faces.detect import ORDERS
 from ...faces.paste import paste_faces
 from ...faces.select import measure_faces
-from ...files.images import Photo, read_photo, write_photo
+from ...files.images import Photo, write_atomically, write_photo
 from ...geometry import compose, scaling
 from ...pipeline import blend_for
 from ...records import Crops, Face, References
 from ..console import FAILURES
 from .faces import DrawnFace, Kept, draw
 from .graph import Settings, workflow
-from .limits import FACES, PHOTOS, REFERENCES, Run, check_number, check_size
+from .limits import FACES, PHOTOS, REFERENCES, Run, check_number, check_room
 from .people import Matched, Reference, Studio, encode_group, look_at, match
 
 Progress = Callable[[], None]
@@ -44,6 +45,7 @@ class Opened:
         found_as: the numbers that the detector gave them, which ComfyUI's nodes will too.
         chosen: numbers of the faces that are restored.
         kept: the stages of each face.
+        more: whether there are more faces, which are left out.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Opened:
     found_as: tuple[int, ...]
     chosen: set[int]
     kept: tuple[Kept, ...]
+    more: bool
 
     @property
     def faces(self) -> tuple[Face, ...]:
@@ -97,12 +100,12 @@ class Session:
 
     Args:
         studio: the networks.
-        folder: in which a folder of the visitor's own is made, for results; None is the system's for such things.
+        folder: for results and pictures alone, among the visitor's own; it is made when it is needed.
     """
 
-    def __init__(self, studio: Studio, folder: str | None = None) -> None:
+    def __init__(self, studio: Studio, folder: Path) -> None:
         self.studio = studio
-        self.folder = tempfile.TemporaryDirectory(prefix="visitor-", dir=folder, ignore_cleanup_errors=True)
+        self.folder = folder
         self.photos: list[Path] = []
         self.references: list[Reference] = []
         self.opened: Opened | None = None
@@ -130,23 +133,26 @@ class Session:
             problem = None
             try:
                 if path not in before or self.opened is None:
-                    check_size(path)
-                    photo = read_photo(path)
+                    photo = self.studio.read(path)
                     self.opened = self.opened or self._open(path, photo)
                 self.photos.append(path)
             except FAILURES as error:
                 problem = told(error, path)
             yield path, problem
 
-    def look_at(self, path: Path) -> Opened:
+    def look_at(self, number: int) -> Opened:
         """Turn to another of the photographs.
+
+        Args:
+            number: of the photograph among those that were taken, from 0.
 
         Raises:
             OSError, PictureError: it cannot be read any more.
         """
+        path = self.photos[number]
         with self._lock:
             if self.opened is None or self.opened.path != path:
-                self.opened = self._open(path, read_photo(path))
+                self.opened = self._open(path, self.studio.read(path))
             return self.opened
 
     def take_references(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
@@ -162,7 +168,6 @@ class Session:
             reference, problem = before.get(path), None
             if reference is None:
                 try:
-                    check_size(path)
                     reference = look_at(path.name, path, self.studio)
                 except FAILURES as error:
                     problem = told(error, path)
@@ -262,10 +267,10 @@ class Session:
             references,
             {opened.found_as[face]: person for face, person in matched.manual.items()},
             settings,
-            FACES,
+            FACES + 1,
         )
-        file = Path(self.folder.name) / f"{opened.path.stem}_workflow.json"
-        file.write_text(json.dumps(graph, indent=1))
+        file = self.folder / f"{opened.path.stem}_workflow.json"
+        write_atomically(file, json.dumps(graph, indent=1).encode())
         return file
 
     def stop(self) -> None:
@@ -276,12 +281,14 @@ class Session:
     def close(self) -> None:
         """Forget everything."""
         self.stop()
-        self.folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open(self, path: Path, photo: Photo) -> Opened:
         pixels = photo.pixels
         batch = pixels[None]
-        found = measure_faces(batch, self.studio.detect(batch))
+        detected = self.studio.detect(batch)
+        largest = sorted(detected, key=ORDERS["large-small"])[:FACES]
+        found = measure_faces(batch, [face for face in detected if face in largest])
         faces = [replace(face, index=n) for n, face in enumerate(found)]
         needy = {face.index for face in faces if face.quality and blend_for(face.quality.severity) >= NEEDY}
         height, width = pixels.shape[1:]
@@ -293,6 +300,7 @@ class Session:
             tuple(face.index for face in found),
             self._chosen.setdefault(path, needy),
             tuple(Kept() for _ in faces),
+            len(detected) > FACES,
         )
 
     def _all(self, numbers: list[int], settings: Settings, opened: Opened, progress: Progress | None = None) -> Tensor:
@@ -302,7 +310,8 @@ class Session:
     def _restore(self, path: Path, settings: Settings, suffix: str, progress: Progress) -> tuple[str, Path | None]:
         """One photograph from file to file: what to say, and where it is."""
         progress()
-        photo = read_photo(path)
+        check_room(self.folder.parent)
+        photo = self.studio.read(path)
         opened = self.opened if self.opened and self.opened.path == path else self._open(path, photo)
         if not opened.faces:
             return "no face was found, so there is nothing to restore.", None
@@ -321,7 +330,7 @@ class Session:
     def _free(self, stem: str, suffix: str) -> Path:
         """A name that no other result has."""
         names = [stem, *(f"{stem}_{n}" for n in range(2, 1000))]
-        return next(p for name in names if not (p := Path(self.folder.name) / f"{name}{suffix}").exists())
+        return next(p for name in names if not (p := self.folder / f"{name}{suffix}").exists())
 
 
 def told(error: BaseException, path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from torch import Tensor
 
 from . import pictures, words
@@ -16,6 +17,7 @@ from .layout import BEFORE, COMPARE, INVENTED, ONE, SUFFIXES, TAKEN, VIEWS, Layo
 from .limits import KEPT, Run, Stopped
 from .people import NOBODY, Studio
 from .session import Session, told
+from .visitors import Visitor
 
 RECOGNISED = "as recognised"
 GONE = "Photographs are kept for an hour; yours are deleted. Choose them again."
@@ -28,12 +30,10 @@ class Page(Layout):
     Args:
         studio: the networks.
         alone: whether only this computer can reach it.
-        folder: for the visitors' files.
     """
 
-    def __init__(self, studio: Studio, alone: bool, folder: str) -> None:
-        self._folder = folder
-        with gr.Blocks(title="Resemblance", analytics_enabled=False, delete_cache=(300, KEPT)) as self.blocks:
+    def __init__(self, studio: Studio, alone: bool) -> None:
+        with gr.Blocks(title="Resemblance", analytics_enabled=False) as self.blocks:
             self.session = gr.State(None, time_to_live=KEPT, delete_callback=_forget)
             super().__init__(studio, alone)
             self._connect()
@@ -77,9 +77,9 @@ class Page(Layout):
 
     # What happens
 
-    def take_photos(self, session: Session | None, files: list[str] | None) -> Iterator[Updates]:
+    def take_photos(self, session: Session | None, files: list[str] | None, request: gr.Request) -> Iterator[Updates]:
         """Photographs were dropped: read them, find the faces of the first good one."""
-        session = session or Session(self.studio, self._folder)
+        session = session or self._begin(request)
         lines: list[tuple[str, str]] = []
         if files:
             yield {self.notice: words.status("Looking for faces …")}
@@ -91,14 +91,19 @@ class Page(Layout):
             lines.append((str(error), "bad"))
         yield self._photograph(session, lines)
 
-    def turn_to(self, session: Session | None, name: str) -> Updates:
+    def _begin(self, request: gr.Request) -> Session:
+        """A session whose files are the visitor's that the door let in."""
+        visitor: Visitor = request.state.visitor
+        return Session(self.studio, visitor.new_folder())
+
+    def turn_to(self, session: Session | None, number: int) -> Updates:
         """Another of the photographs is to be shown."""
-        if not session:
+        if not session or not 0 <= number < len(session.photos):
             return {self.notice: words.status(GONE, "bad")}
         try:
-            session.look_at(Path(name))
+            session.look_at(number)
         except (OSError, ValueError) as error:
-            return {self.notice: words.status(f"{told(error, Path(name))} {GONE}", "bad")}
+            return {self.notice: words.status(f"{told(error, session.photos[number])} {GONE}", "bad")}
         return self._photograph(session, [])
 
     def _photograph(self, session: Session, lines: list[tuple[str, str]]) -> Updates:
@@ -114,12 +119,12 @@ class Page(Layout):
                 self.progress: "",
             }
         several = len(session.photos) > 1
-        names = [(path.name, str(path)) for path in session.photos]
+        names = [(path.name, n) for n, path in enumerate(session.photos)]
         faces = bool(opened.faces)
         return {
             self.session: session,
             self.notice: words.statuses([*lines, words.found(opened)]),
-            self.which: gr.update(choices=names, value=str(opened.path), visible=several),
+            self.which: gr.update(choices=names, value=session.photos.index(opened.path), visible=several),
             self.work: gr.update(visible=faces or several),
             self.empty: gr.update(visible=not faces),
             self.restore: gr.update(visible=faces),
@@ -136,7 +141,7 @@ class Page(Layout):
         if face is None:
             face = min(opened.chosen) if opened.chosen else 0
         return {
-            self.numbered: gr.update(value=pictures.numbered(opened), visible=True),
+            self.numbered: gr.update(value=_show(session, pictures.numbered(opened)), visible=True),
             self.chosen: gr.update(choices=names, value=sorted(opened.chosen), visible=len(names) > 0),
             self.face: gr.update(
                 choices=[(f"Face {n + 1}", n) for n in range(len(names))],
@@ -164,9 +169,11 @@ class Page(Layout):
         session.opened.chosen.update(chosen)
         return self._choice(session, min(new) if new else None)
 
-    def take_references(self, session: Session | None, files: list[str] | None) -> Iterator[Updates]:
+    def take_references(
+        self, session: Session | None, files: list[str] | None, request: gr.Request
+    ) -> Iterator[Updates]:
         """Reference photographs were dropped: read those that are new, and match them."""
-        session = session or Session(self.studio, self._folder)
+        session = session or self._begin(request)
         files = files or []
         try:
             for number, (path, _) in enumerate(session.take_references([Path(file) for file in files]), 1):
@@ -235,17 +242,17 @@ class Page(Layout):
             self.view: gr.update(choices=list(views), value=view),
         }
         if scope == ONE:
-            yield known | self._picture((drawn.before, drawn.after), view, drawn)
+            yield known | self._picture(session, (drawn.before, drawn.after), view, drawn)
             return
         if len(session.opened.chosen) > 1:
-            yield known | self._picture(session.whole(settings, face), view, drawn)
-        yield known | self._picture(session.whole(settings), view, drawn)
+            yield known | self._picture(session, session.whole(settings, face), view, drawn)
+        yield known | self._picture(session, session.whole(settings), view, drawn)
 
-    def _picture(self, pair: tuple[Tensor, Tensor], view: str, drawn: DrawnFace) -> Updates:
+    def _picture(self, session: Session, pair: tuple[Tensor, Tensor], view: str, drawn: DrawnFace) -> Updates:
         before, after = map(pictures.array, pair)
         if view == COMPARE:
             return {
-                self.compare: gr.update(value=(before, after), visible=True),
+                self.compare: gr.update(value=(_show(session, before), _show(session, after)), visible=True),
                 self.single: gr.update(visible=False),
                 self.legend: "",
             }
@@ -255,7 +262,7 @@ class Page(Layout):
             after = after if drawn.attribution is None else pictures.array(drawn.attribution)
         return {
             self.compare: gr.update(visible=False),
-            self.single: gr.update(value=before if view == BEFORE else after, label=view, visible=True),
+            self.single: gr.update(value=_show(session, before if view == BEFORE else after), label=view, visible=True),
             self.legend: words.legend(drawn, view),
         }
 
@@ -306,6 +313,11 @@ class Page(Layout):
             self.restore: gr.update(interactive=not on),
             self.all: gr.update(interactive=not on),
         }
+
+
+def _show(session: Session, picture: np.ndarray) -> str:
+    """The path of a picture, which is among the visitor's files before the page hears of it."""
+    return pictures.show(picture, session.folder / "shown")
 
 
 def _said(session: Session | None, reference: int | None) -> int | str:

@@ -1,101 +1,85 @@
-"""What stands between visitors: each is known by a cookie, and is served the files that are their own.
+"""Who a visitor is, and which files are theirs: those in their own folder.
 
-gradio serves a file to whoever knows its address. Addresses cannot be guessed, but they can be passed on; here a file
-is also bound to the visitors who gave it or were told of it. And the page may ask nothing of any other host.
+A visitor is known by a cookie, and the name of their folder is made from it. So a file is theirs from the moment it is
+written, there is no list of whose a file is, and where a path comes in there is one question: does it lead there?
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from starlette.middleware import Middleware
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
 
 COOKIE = "resemblance_visitor"
-FILE = "/file="
-MOST_FILES = 20_000  # whose owners are remembered
-# In what gradio tells a page: paths of files, and what an upload is answered with.
-PATH = re.compile(rb'"path": ?"((?:[^"\\]|\\.)*)"')
-UPLOADED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-# Scripts and styles of gradio's page are partly written into it.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
-)
-HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
+KEY = re.compile(r"[A-Za-z0-9_-]{32}")
+LONGEST = 180  # bytes of a file's name; file systems hold 255, and results are called a little longer
+# What no name may hold: separators and control characters; on Windows also what its file systems do not know.
+UNHELD = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]' if os.name == "nt" else r"[/\\\x00-\x1f\x7f]")
 
 
-class Visitors:
-    """ASGI middleware around gradio's application.
+@dataclass(frozen=True)
+class Visitor:
+    """One visitor.
 
-    Args:
-        app: what it stands in front of.
+    Attributes:
+        name: made from the cookie, which cannot be told from it.
+        folder: for all their files; it need not be there yet.
     """
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._owners: dict[str, set[str]] = {}
+    name: str
+    folder: Path
 
     @classmethod
-    def layer(cls) -> Middleware:
-        """For an application that is yet to be made."""
-        from starlette.middleware import Middleware
+    def known_by(cls, key: str, within: Path) -> Visitor:
+        """The visitor with a cookie.
 
-        return Middleware(cls)
+        Args:
+            key: the cookie.
+            within: the folder of all visitors, without links in its path.
+        """
+        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        return cls(name, within / name)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, or have it answered."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        known = _cookie(scope)
-        visitor = known or secrets.token_urlsafe(24)
-        path = unquote(scope["path"])
-        if FILE in path and visitor not in self._owners.get(path.split(FILE, 1)[1].lstrip("/"), ()):
-            await send({"type": "http.response.start", "status": 404, "headers": [*HEADERS]})
-            await send({"type": "http.response.body", "body": b"No such file, or not yours."})
-            return
-        told = UPLOADED if path.endswith("/upload") else PATH if "/queue/" in path or "/run/" in path else None
+    def owns(self, path: str) -> bool:
+        """Whether a path, however it is spelled, leads to a file of this visitor's."""
+        try:
+            # By its words first: on Windows, even to look for a path may call another computer.
+            if not Path(os.path.abspath(path)).is_relative_to(self.folder):  # noqa: PTH100 - resolve() would look
+                return False
+            file = Path(path).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):  # not there, no path at all, or links in a circle
+            return False
+        return file.is_file() and file.is_relative_to(self.folder)
 
-        async def answer(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *HEADERS]
-                if not known:
-                    cookie = f"{COOKIE}={visitor}; Path=/; HttpOnly; SameSite=Strict"
-                    headers.append((b"set-cookie", cookie.encode()))
-                message = {**message, "headers": headers}
-            elif told:
-                for found in told.findall(message.get("body", b"")):
-                    self._own(found, visitor)
-            await send(message)
+    def session(self, given: str) -> str:
+        """What a session of this visitor's is called inside: nobody else can name it."""
+        return f"{self.name}.{given}"
 
-        await self._app(scope, receive, answer)
+    def new_folder(self) -> Path:
+        """A new folder among the visitor's files.
 
-    def _own(self, quoted: bytes, visitor: str) -> None:
-        import json
-
-        file = str(json.loads(b'"' + quoted + b'"')).lstrip("/")
-        self._owners.setdefault(file, set()).add(visitor)
-        while len(self._owners) > MOST_FILES:
-            del self._owners[next(iter(self._owners))]
+        Raises:
+            OSError: it cannot be made.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self.folder))
 
 
-def _cookie(scope: Any) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
-            except CookieError:
-                continue
-            if found and len(found.value) >= 24:
-                return found.value
-    return None
+def new_key() -> str:
+    """A cookie for a new visitor."""
+    return secrets.token_urlsafe(24)
+
+
+def fit_name(given: str) -> str:
+    """The name of a visitor's file as it can be kept: all that the file system holds stays as it was.
+
+    Args:
+        given: as browsers send it, with ``%22`` for a quotation mark.
+    """
+    name = UNHELD.sub("_", given.replace("%22", '"')).lstrip(".").strip() or "photograph"
+    stem, suffix = Path(name).stem, Path(name).suffix
+    return stem.encode()[: LONGEST - len(suffix.encode())].decode(errors="ignore") + suffix

@@ -48,7 +48,14 @@ def found(opened: Opened) -> tuple[str, str]:
         if sharp:
             return "One face was found. It looks sharp already; choose it to restore it all the same.", "note"
         return "One face was found.", "good"
-    text = f"{number} faces were found. Click on a face, or tick its box, to choose it or leave it out."
+    if opened.more:
+        text = (
+            f"More than {number} faces were found; the page takes {number}, the largest. The command "
+            "'resemblance restore' takes all."
+        )
+    else:
+        text = f"{number} faces were found."
+    text += " Click on a face, or tick its box, to choose it or leave it out."
     if sharp:
         faces = "Face " + ", ".join(map(str, sharp)) if len(sharp) == 1 else "Faces " + ", ".join(map(str, sharp))
         text += f" {faces} {'looks' if len(sharp) == 1 else 'look'} sharp already."

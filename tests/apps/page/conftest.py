@@ -1,7 +1,6 @@
 import argparse
 import importlib.util
 import socket
-import tempfile
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,15 +10,17 @@ from host_server import unavailable
 from pages import DESKTOP, PATIENCE, asked
 from people import both
 from resemblance.core.apps.page import serve
+from resemblance.core.apps.page.cleaning import own_folder
 from resemblance.core.apps.page.session import Session
+
+ARGUMENTS = argparse.Namespace(device="cpu", detector="builtin", models_dir=None)
 
 
 @pytest.fixture(scope="module")
 def address():
-    """Where the page is, and whom its server called."""
-    for name in ("gradio", "playwright", "axe_playwright_python"):
-        if importlib.util.find_spec(name) is None:
-            unavailable(f"The package {name} is not installed: pip install -e '.[dev]'.")
+    """Where the page is, whom its server called, and the folder of its files."""
+    if importlib.util.find_spec("gradio") is None:
+        unavailable("The package gradio is not installed: pip install -e '.[dev]'.")
     called = set()
     connect = socket.socket.connect
 
@@ -27,17 +28,19 @@ def address():
         called.add(address[0] if isinstance(address, tuple) else "local")
         return connect(self, address)
 
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="resemblance-") as folder:
+    with pytest.MonkeyPatch.context() as patch, own_folder() as folder, serve.open_studio(ARGUMENTS) as studio:
         patch.setattr(socket.socket, "connect", recorded)
-        patch.setenv("GRADIO_TEMP_DIR", folder)
-        studio = serve.open_studio(argparse.Namespace(device="cpu", detector="builtin", models_dir=None))
-        app = serve.serve(studio, "127.0.0.1", 0, folder)
-        yield app.local_url, called
-        app.close(verbose=False)
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        server = serve.serve(studio, "127.0.0.1", 0, folder)
+        yield server.url, called, folder
+        server.close()
 
 
 @pytest.fixture(scope="module")
 def browser(address):
+    for name in ("playwright", "axe_playwright_python"):
+        if importlib.util.find_spec(name) is None:
+            unavailable(f"The package {name} is not installed: pip install -e '.[dev]'.")
     from playwright.sync_api import sync_playwright
 
     executable = find_chromium()
@@ -59,7 +62,8 @@ def visit(browser, address):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
-        page.asked, page.unanswered = [], set()
+        page.asked, page.unanswered, page.refused = [], set(), []
+        page.on("response", lambda answer: answer.status >= 400 and page.refused.append((answer.status, answer.url)))
         page.on("request", lambda request: asked(page, request))
         for end in ("requestfinished", "requestfailed"):
             page.on(end, lambda request: page.unanswered.discard(request))
@@ -74,12 +78,13 @@ def visit(browser, address):
 
 @pytest.fixture(scope="module")
 def studio():
-    return serve.open_studio(argparse.Namespace(device="cpu", detector="builtin", models_dir=None))
+    with serve.open_studio(ARGUMENTS) as studio:
+        yield studio
 
 
 @pytest.fixture
 def session(studio, tmp_path):
-    session = Session(studio, str(tmp_path))
+    session = Session(studio, tmp_path / "visitor" / "session")
     yield session
     session.close()
 
@@ -104,9 +109,7 @@ def biased(studio, tmp_path):
     sessions = []
 
     def make(evidence):
-        folder = tmp_path / f"{len(sessions)}"
-        folder.mkdir()
-        sessions.append(Session(sureness(studio, evidence), str(folder)))
+        sessions.append(Session(sureness(studio, evidence), tmp_path / "visitor" / f"{len(sessions)}"))
         return sessions[-1]
 
     yield make

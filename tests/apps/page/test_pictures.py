@@ -1,11 +1,13 @@
 import base64
 import io
+import os
 
 import numpy as np
 import torch
 from pages import TWO, take
 from PIL import Image
-from resemblance.core.apps.page.pictures import INVENTED, array, invented, numbered, thumbnail
+from resemblance.core.apps.page import pictures
+from resemblance.core.apps.page.pictures import INVENTED, array, invented, numbered, show, thumbnail
 
 
 def test_pictures_are_rounded_to_levels_and_clamped():
@@ -42,3 +44,19 @@ def test_a_thumbnail_is_a_picture_in_itself():
     picture = Image.open(io.BytesIO(base64.b64decode(data)))
     assert (kind, picture.format, picture.size) == ("data:image/jpeg;base64", "JPEG", (96, 96))
     assert np.abs(np.array(picture)[48, 48].astype(int) - (255, 0, 0)).max() < 5
+
+
+def test_a_picture_that_is_shown_is_a_file_at_once_and_the_newest_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "NEWEST", 3)
+
+    def shown(level):
+        for path in (tmp_path / "shown").glob("*"):  # a second later
+            os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**9))
+        return show(np.full((4, 6, 3), level, np.uint8), tmp_path / "shown")
+
+    first = shown(0)
+    assert Image.open(first).size == (6, 4) and Image.open(first).format == "JPEG"
+    second = shown(60)
+    assert shown(0) == first != second
+    others = [shown(120), shown(180)]
+    assert {str(path) for path in (tmp_path / "shown").iterdir()} == {first, *others}

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_bad_files_are_told_in_a_sentence_and_the_good_ones_go_on(session, tmp_p
     files = {name: tmp_path / name for name in ("empty.jpg", "text.png", "cut.jpg", "wide.png", "heavy.jpg")}
     files["empty.jpg"].write_bytes(b"")
     files["text.png"].write_text("no picture")
-    files["cut.jpg"].write_bytes(MAN.read_bytes()[:20000])
+    files["cut.jpg"].write_bytes(MAN.read_bytes()[:300])
     Image.new("1", (9000, 6000)).save(files["wide.png"])
     files["heavy.jpg"].write_bytes(MAN.read_bytes())
     os.truncate(files["heavy.jpg"], 61_000_000)
@@ -113,7 +114,7 @@ def test_bad_files_are_told_in_a_sentence_and_the_good_ones_go_on(session, tmp_p
 
 def test_a_photograph_that_is_added_leaves_the_one_that_is_looked_at(session):
     take(session, [MAN, TWO])
-    session.look_at(TWO)
+    session.look_at(1)
     take(session, [MAN, TWO, WOMAN])
     assert session.opened.path == TWO and session.photos == [MAN, TWO, WOMAN]
     take(session, [MAN, WOMAN])
@@ -127,6 +128,25 @@ def test_a_photograph_without_a_face_says_so(session, tmp_path):
     assert "No face was found" in words.found(session.opened)[0]
     (_, step) = session.restore([wall], Settings(), ".png", Run.begin())
     assert step.file is None and "no face" in step.text
+
+
+@pytest.mark.parametrize(
+    "there, told", [(3, "3 faces were found."), (4, "More than 3 faces were found; the page takes 3")]
+)
+def test_a_limit_is_told_as_a_limit(session, monkeypatch, there, told):
+    detect = session.studio.detect
+
+    def crowd(photos):
+        """The same face again and again, each a little smaller; the smallest stands first."""
+        (face,) = detect(photos)
+        x0, y0, x1, y1 = face.box
+        return [replace(face, index=n, box=(x0, y0, x1 - there + n, y1)) for n in range(there)]
+
+    monkeypatch.setattr("resemblance.core.apps.page.session.FACES", 3)
+    session.studio = replace(session.studio, detect=crowd)
+    take(session, [MAN])
+    assert words.found(session.opened)[0].startswith(told)
+    assert len(session.opened.faces) == 3 and session.opened.found_as == tuple(range(there))[-3:]
 
 
 def test_what_a_visitor_leaves_behind_is_deleted(session):

@@ -3,6 +3,8 @@
 import json
 import threading
 
+import httpx
+import pytest
 from pages import EXAMPLES, PATIENCE, changed, give, saved, settle, shown, slide, with_photograph
 from PIL import Image
 
@@ -44,8 +46,11 @@ def test_a_photograph_is_restored_with_two_references(visit, address, tmp_path):
     graph = json.loads(saved(page, "#workflow", tmp_path).read_text())
     loaded = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "LoadImage"]
     assert loaded == ["uncle.jpg", "man_reference_1.jpg", "man_reference_2.jpg"]
+    assert page.refused == []
     assert {url.split("/")[2] for url in page.asked if url.startswith("http")} == {address[0].split("/")[2]}
-    assert "127.0.0.1" in address[1] and address[1] <= {"127.0.0.1", "local"}
+    assert address[1] <= {"local"}  # the server calls nobody, not even itself
+    httpx.get(address[0], trust_env=False)
+    assert address[1] <= {"local", "127.0.0.1"} and "127.0.0.1" in address[1]  # it would have been seen
 
 
 def test_faces_are_chosen_by_a_click_and_by_their_boxes(visit):
@@ -134,6 +139,49 @@ def test_a_queue_is_stopped(visit, tmp_path, monkeypatch):
     settle(page)
     assert [file.name for file in written] == ["0_restored.png", "1_restored.png"]
     assert page.locator("#files a").count() == 1 and page.is_enabled("#restore-all")
+
+
+@pytest.mark.parametrize("name", ["a%20b.jpg", "#1 why?.jpg", 'it\'s "her".jpg'])
+def test_a_result_is_saved_whatever_its_name(visit, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes((EXAMPLES / "woman_damaged.jpg").read_bytes())
+    page = visit()
+    with_photograph(page, tmp_path / "in" / name)
+    page.get_by_label("JPEG (smaller file)").check()
+    page.click("#restore")
+    page.wait_for_selector("#files a")
+    assert page.inner_text("#progress").startswith(f"{name}: 1 face restored")
+    kept = saved(page, "#files a", tmp_path)
+    assert Image.open(kept).size == Image.open(EXAMPLES / "woman_damaged.jpg").size
+    # What a browser's own file system may not hold it replaces.
+    assert kept.name.replace("_", "").replace("?", "").replace('"', "") == (
+        name.replace(".jpg", "restored.jpg").replace("?", "").replace('"', "")
+    )
+    graph = json.loads(saved(page, "#workflow", tmp_path).read_text())
+    assert name in [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "LoadImage"]
+    assert page.refused == []
+
+
+def test_the_whole_photograph_is_there_before_and_after_at_every_visit(visit):
+    """What is told of two pictures comes in two messages, the second as a difference from the first."""
+    for _ in range(3):
+        page = visit()
+        with_photograph(page, EXAMPLES / "two_people_damaged.jpg")
+        before = shown(page)
+        page.get_by_label("Whole photograph").check()
+        changed(page, before)
+        widths = page.eval_on_selector_all("#compare img", "all => all.map(i => i.naturalWidth)")
+        assert len(widths) == 2 and all(widths) and page.refused == []
+        page.context.close()
+
+
+def test_a_limit_that_an_upload_meets_is_told(visit, monkeypatch):
+    from resemblance.core.apps.page import uploads
+
+    monkeypatch.setattr(uploads, "OWN_MEGABYTES", 0.001)
+    page = visit()
+    give(page, "photos", EXAMPLES / "woman_damaged.jpg")
+    page.get_by_text("the limit is 0.001 MB for each visitor").wait_for()
 
 
 def test_two_visitors_at_once_see_nothing_of_each_other(visit):

@@ -1,41 +1,66 @@
-import asyncio
+import os
 
-from resemblance.core.apps.page import visitors
-
-
-def ask(app, path, cookie=None):
-    """Status, headers and body that an ASGI application answers a path with."""
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    headers = [(b"cookie", cookie.encode())] if cookie else []
-    asyncio.run(app({"type": "http", "path": path, "headers": headers}, None, send))
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(part.get("body", b"") for part in sent[1:])
+import pytest
+from resemblance.core.apps.page.visitors import KEY, Visitor, fit_name, new_key
 
 
-async def gradio_like(scope, receive, send):
-    """Tells of one file, and would serve any."""
-    body = b'data: {"path": "/kept/Anna \\u00e4.png"}' if "queue" in scope["path"] else b"content"
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
+@pytest.fixture
+def anna(tmp_path):
+    folder = tmp_path.resolve()
+    anna, bob = Visitor.known_by("a" * 32, folder), Visitor.known_by("b" * 32, folder)
+    for visitor in (anna, bob):
+        visitor.folder.mkdir()
+        (visitor.folder / "photo.jpg").write_text(visitor.name)
+    return anna
 
 
-def test_a_file_is_served_only_to_who_was_told_of_it():
-    app = visitors.Visitors(gradio_like)
-    status, headers, _ = ask(app, "/gradio_api/queue/data")
-    cookie = headers[b"set-cookie"].decode().split(";")[0]
-    assert status == 200 and b"HttpOnly" in headers[b"set-cookie"]
-    file = "/gradio_api/file=/kept/Anna ä.png"
-    assert ask(app, file, cookie)[0] == 200
-    assert ask(app, file)[0] == 404
-    assert ask(app, file, f"{visitors.COOKIE}={'x' * 32}")[0] == 404
-    assert ask(app, "/gradio_api/file=/etc/passwd", cookie)[0] == 404
-    # gradio would fetch it from there.
-    assert ask(app, "/gradio_api/file=https://example.org/a.png", cookie)[0] == 404
+def test_a_file_is_owned_by_whose_folder_it_is_in(anna):
+    bob = Visitor.known_by("b" * 32, anna.folder.parent)
+    assert anna.owns(f"{anna.folder}/photo.jpg") and bob.owns(f"{bob.folder}/photo.jpg")
+    assert not bob.owns(f"{anna.folder}/photo.jpg") and not anna.owns(f"{bob.folder}/photo.jpg")
+    assert anna.session("s") != bob.session("s")
 
 
-def test_the_page_may_ask_no_other_host():
-    policy = ask(visitors.Visitors(gradio_like), "/")[1][b"content-security-policy"].decode()
-    assert "default-src 'self'" in policy and "http" not in policy and "*" not in policy
+def test_no_spelling_of_a_path_makes_a_file_another_visitors(anna, monkeypatch):
+    bob = Visitor.known_by("b" * 32, anna.folder.parent)
+    hers = f"{anna.folder}/photo.jpg"
+    (bob.folder / "link.jpg").symlink_to(hers)
+    (bob.folder / "linked").symlink_to(anna.folder)
+    monkeypatch.chdir(bob.folder)
+    spellings = [
+        f"{bob.folder}/../{anna.name}/photo.jpg",
+        f"{bob.folder}/./../{anna.name}//photo.jpg",
+        f"../{anna.name}/photo.jpg",
+        f"/{hers}",
+        f"{bob.folder}/link.jpg",
+        f"{bob.folder}/linked/photo.jpg",
+        f"file://{hers}",
+        f"http://localhost/{hers}",
+        f"{hers}\0.jpg",
+        "/etc/passwd",
+        "/proc/self/environ",
+        str(bob.folder),
+        f"{bob.folder}/none.jpg",
+        "",
+    ]
+    assert [path for path in spellings if bob.owns(path)] == []
+    assert anna.owns(f"{bob.folder}/../{anna.name}/photo.jpg")
+
+
+def test_cookies_differ_and_are_what_the_door_takes():
+    keys = {new_key() for _ in range(100)}
+    assert len(keys) == 100 and all(KEY.fullmatch(key) for key in keys)
+
+
+@pytest.mark.parametrize("name", ["a%20b.jpg", "#1?.png", "it's.jpg", "Änne & Bob (1).JPG", "a.b.c.webp", "{x}`$!.jpg"])
+@pytest.mark.skipif(os.name == "nt", reason="its file systems do not hold them")
+def test_a_name_stays_as_it_was(name):
+    assert fit_name(name) == name
+
+
+def test_a_name_that_cannot_be_kept_is_changed_as_little_as_need_be():
+    assert fit_name("../../etc/cron.jpg") == "_.._etc_cron.jpg"
+    assert fit_name("a\nb\0.jpg") == "a_b_.jpg" and fit_name("") == "photograph"
+    assert fit_name("say %22hello%22.jpg") == 'say "hello".jpg'
+    long = fit_name("ä" * 300 + ".jpeg")
+    assert len(long.encode()) <= 180 and long.endswith("ä.jpeg")
