@@ -61,6 +61,9 @@ class RestoreArguments(PictureArguments, DetectionArguments):
         weights: of another restorer, or None.
         fidelity, strength, min_sharpness: see :class:`..pipeline.RestoreOptions`, whose `blend` is the strength.
         scale: see :class:`..faces.paste.PasteOptions`.
+        grain: whether faces are given the grain of their photographs.
+        strict: whether a JPEG that is cut short is refused.
+        damage_mask: a damage mask, or a folder of them, or None.
         aligned: whether the pictures are aligned faces.
         format: suffix of the results without its dot; None keeps each picture's.
         quality: 1 to 100, of JPEG and WebP.
@@ -78,6 +81,9 @@ class RestoreArguments(PictureArguments, DetectionArguments):
     strength: float | None
     min_sharpness: float
     scale: float
+    grain: bool
+    strict: bool
+    damage_mask: Path | None
     aligned: bool
     format: str | None
     quality: int
@@ -158,7 +164,8 @@ class EvaluateArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class AppArguments(NetworkArguments):
-    """``resemblance app``: the address and the port to listen at; port 0 takes a free one."""
+    """``resemblance app``: the address and the port to listen at; port 0 takes a free one; and further names."""
 
     host: str
     port: int
+    names: list[str]

@@ -31,7 +31,9 @@ COMMANDS: dict[str, tuple[str, type]] = {
 }
 USAGE = 2
 EVALUATED = ("none", "one", "three", "five", "wrong", "lookalike", "decided", "decided-wrong")  # rows of the table
-EXIT_CODES = "exit codes: 0 all done; 1 some failed; 2 cannot be carried out, nothing was done; 130 interrupted"
+EXIT_CODES = (
+    "exit codes: 0 all done; 1 some not (see the messages); 2 cannot be carried out, nothing was done; 130 interrupted"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,6 +103,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--min-sharpness", type=float, default=0.0, metavar="0..1", help="leave faces alone that are blurrier than this"
     )
     restore.add_argument("--scale", type=float, default=1.0, help="enlarge the pictures by this factor (default: 1)")
+    restore.add_argument(
+        "--no-grain", dest="grain", action="store_false", help="do not give faces the grain of their photographs"
+    )
+    restore.add_argument(
+        "--strict", action="store_true", help="refuse a JPEG that is cut short (default: restore what is there)"
+    )
+    restore.add_argument(
+        "--damage-mask",
+        type=Path,
+        metavar="FILE",
+        help="white where folds, scratches and tears are; or a folder of such pictures, named as the photographs",
+    )
     restore.add_argument(
         "--aligned", action="store_true", help="pictures are square face crops, aligned as FFHQ's; results are 512 px"
     )
@@ -197,6 +211,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this computer alone)"
     )
     app.add_argument("--port", type=int, default=7860, help="default: 7860; 0 takes a free one")
+    app.add_argument(
+        "--name",
+        dest="names",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that the page is asked for by: that of a server in front of it",
+    )
     _add_networks(app.add_argument_group("finding faces"))
     return parser
 

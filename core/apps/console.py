@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,8 +20,9 @@ PACKAGE = __name__.removesuffix(".core.apps.console")
 
 
 def say(text: str) -> None:
-    """One line for the user."""
-    tqdm.write(text, file=sys.stderr)
+    """One line for the user; where it cannot be said (a full disk, a closed window), the work goes on."""
+    with suppress(OSError, ValueError):
+        tqdm.write(text, file=sys.stderr)
 
 
 class _Handler(logging.Handler):
@@ -44,12 +46,12 @@ def spoken_log() -> Iterator[TextIO]:
 
 
 def write_json(data: Any, target: Path | TextIO) -> None:
-    """Data as JSON to a stream, or into a file (whole or not at all).
+    """Data as JSON to a stream, or into a file (whole or not at all); numbers that JSON cannot hold become null.
 
     Raises:
         OSError: the file could not be written.
     """
-    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
     if isinstance(target, Path):
         from ..files.images import write_atomically
 
@@ -58,12 +60,22 @@ def write_json(data: Any, target: Path | TextIO) -> None:
         target.write(text)
 
 
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
 def count(number: int, noun: str) -> str:
     """``1 face``, ``2 faces``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def one_line(error: BaseException, path: Path | None) -> str:
-    """What an error says, with the file it is about."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """What an error says, with the file it is about; of one that nobody foresaw also its kind."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, (*FAILURES, ImportError)) or not text:
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
     return text if path is None or str(path) in text else f"{path}: {text}"

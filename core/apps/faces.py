@@ -36,7 +36,7 @@ def run(args: FacesArguments, stdout: TextIO) -> int:
         for job in tqdm(jobs, unit="picture", disable=None if len(jobs) > 1 else True):
             try:
                 faces = _find(job, detect, args.overwrite)
-            except FAILURES as error:
+            except Exception as error:  # what runs a foreign network raises what it likes; the other pictures go on
                 say(f"Failed: {one_line(error, job.source)}")
                 pictures.append({"input": str(job.source), "error": one_line(error, job.source)})
                 code = 1

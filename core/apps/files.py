@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..files.images import FORMATS
+from ..files.formats import FORMATS, READ_ONLY, is_picture, why_not
 
-SUFFIXES = ", ".join(FORMATS)
+SUFFIXES = ", ".join((*FORMATS, *READ_ONLY))
+LOSSLESS = ".png"  # of what is read in a format that is not written
 
 
 class UsageError(ValueError):
@@ -24,11 +26,13 @@ class Job:
         source: the file.
         target: where its result goes; relative to the output folder until that is known.
         problem: why it cannot be read, one sentence; such a job fails, and the others go on.
+        passed_over: nobody named it: it is a picture in a folder, of a format that is not read here.
     """
 
     source: Path
     target: Path
     problem: str | None = None
+    passed_over: bool = False
 
 
 def find(arguments: Iterable[str], out: Path | None = None, recursive: bool = False) -> list[Job]:
@@ -48,9 +52,7 @@ def _expand(argument: str, out: Path | None, recursive: bool) -> Iterator[Job]:
     path = Path(argument)
     if path.is_dir():
         files = sorted(path.rglob("*") if recursive else path.iterdir())
-        jobs = [
-            Job(file, file.relative_to(path)) for file in files if file.suffix.lower() in FORMATS and file.is_file()
-        ]
+        jobs = [_file(file, path) for file in files if is_picture(file.suffix) and file.is_file()]
         jobs = [job for job in jobs if not any(part.startswith(".") for part in job.target.parts)]
         if out is not None and out.resolve() != path.resolve():
             jobs = [job for job in jobs if out.resolve() not in job.source.resolve().parents]
@@ -66,15 +68,20 @@ def _expand(argument: str, out: Path | None, recursive: bool) -> Iterator[Job]:
         yield Job(path, Path(path.name), f"{path}: no such file; expected a picture or a folder. Check the path.")
 
 
-def _file(path: Path) -> Job:
-    problem = f"{path}: its suffix '{path.suffix}' is no picture's; expected one of {SUFFIXES}. Convert or rename it."
-    return Job(path, Path(path.name), None if path.suffix.lower() in FORMATS else problem)
+def _file(path: Path, folder: Path | None = None) -> Job:
+    """A file that was named, or one that was found in a folder."""
+    reason = why_not(path.suffix)
+    problem = f"{path}: {reason}; expected one of {SUFFIXES}." if reason else None
+    if folder is None:
+        return Job(path, Path(path.name), problem)
+    return Job(path, path.relative_to(folder), problem, passed_over=bool(problem))
 
 
 def resolve_outputs(jobs: list[Job], out: Path, suffix: str | None = None) -> list[Job]:
     """The same jobs with their targets: `out` itself where it names a picture, else files below it.
 
-    A result keeps its picture's name; `suffix` (with its dot) replaces one of another format.
+    A result keeps its picture's name; `suffix` (with its dot) replaces one of another format, and .png one that is not
+    written. Where two results would then have one name, as a.jpg's and a.webp's, the suffix is added: a.jpg.png.
 
     Raises:
         UsageError: two results would go to one file, or one onto a picture that is read, or `out` does not fit.
@@ -88,26 +95,36 @@ def resolve_outputs(jobs: list[Job], out: Path, suffix: str | None = None) -> li
     else:
         if out.exists() and not out.is_dir():
             raise UsageError(f"-o {out} is a file; expected a folder, or a file with one of {SUFFIXES}.")
-        aimed = [Job(job.source, out / _renamed(job.target, suffix), job.problem) for job in jobs]
+        names = Counter(_renamed(job.target, suffix) for job in jobs if not job.problem)
+        aimed = [replace(job, target=out / _renamed(job.target, suffix, names)) for job in jobs]
     _check([job for job in aimed if not job.problem])
     return aimed
 
 
-def _renamed(name: Path, suffix: str | None) -> Path:
-    if suffix is None or FORMATS.get(name.suffix.lower()) == FORMATS[suffix]:
+def _renamed(name: Path, suffix: str | None, taken: Mapping[Path, int] | None = None) -> Path:
+    """The name of a result; of `taken` those that are counted more than once are left to whom they belong."""
+    kind = FORMATS.get(name.suffix.lower())
+    if kind and (suffix is None or kind == FORMATS[suffix]):
         return name
-    return name.with_suffix(suffix)
+    suffix = suffix or LOSSLESS
+    new = name.with_suffix(suffix)
+    return name.with_name(name.name + suffix) if taken and taken[new] > 1 else new
 
 
 def _check(jobs: list[Job]) -> None:
     takers: dict[Path, Path] = {}
     for job in jobs:
-        other = takers.setdefault(job.target, job.source)
+        other = takers.setdefault(job.target.resolve(), job.source)
         if other != job.source:
             raise UsageError(
                 f"{other} and {job.source} would both be written to {job.target}; run them into two folders."
             )
     forbid_overwriting([job.target for job in jobs], jobs)
+
+
+def is_done(target: Path) -> bool:
+    """Whether a result is there already: a file with something in it."""
+    return target.is_file() and target.stat().st_size > 0
 
 
 def forbid_overwriting(targets: Iterable[Path], jobs: Iterable[Job]) -> None:

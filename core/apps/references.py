@@ -87,14 +87,14 @@ def _photographs(paths: Iterable[str]) -> list[tuple[Job, str]]:
         if path.is_dir():
             folders = [path, *sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))]
             found = [(job, folder.resolve().name) for folder in folders for job in find([str(folder)])]
-            found = [(job, person) for job, person in found if not job.problem]
+            found = [(job, person) for job, person in found if job.passed_over or not job.problem]
             people = {person for _, person in found}
             for folder in folders[1:]:
                 if folder.resolve().name not in people:
                     say(f"{folder}: no pictures are in it; it is passed over.")
         if not found:
             raise UsageError(f"{path}: neither the folder nor those in it hold pictures; expected {SUFFIXES}.")
-        problems = [job.problem for job, _ in found if job.problem]
+        problems = [job.problem for job, _ in found if job.problem and not job.passed_over]
         if problems:
             raise UsageError(problems[0])
         photographs += found
@@ -104,6 +104,10 @@ def _photographs(paths: Iterable[str]) -> list[tuple[Job, str]]:
 def _read(photographs: list[tuple[Job, str]], unread: list[tuple[str, str]]) -> Iterator[ReferencePhoto]:
     """The photographs one by one; those that cannot be read go into `unread`."""
     for job, person in photographs:
+        if job.problem:  # a picture in a folder, of a format that is not read here
+            say(f"Passed over: {job.problem}")
+            unread.append((str(job.source), job.problem))
+            continue
         try:
             yield ReferencePhoto(read_photo(job.source).pixels, str(job.source), person)
         except FAILURES as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from torch import Tensor
 from tqdm import tqdm
@@ -16,8 +17,10 @@ from tqdm import tqdm
 from ..faces.crop import aligned_crops
 from ..faces.detect import Detect
 from ..faces.identity import load_embedders
+from ..faces.mending import mended
 from ..faces.paste import PasteOptions
-from ..files.images import FORMATS, Photo, read_photo, write_atomically, write_photo
+from ..faces.turned import turn_said
+from ..files.images import FORMATS, Photo, encode_photo, read_photo, write_atomically, write_photo
 from ..geometry import TEMPLATE_SIZE, scaling, warp
 from ..loading import Models
 from ..pipeline import FaceReport, RestoreOptions, check_references, restore_crops, restore_photos
@@ -30,33 +33,35 @@ from ..reports import options_record, references_record, restored_record, restor
 from ..restorers.table import load_restorer
 from .arguments import RestoreArguments
 from .console import FAILURES, INTERRUPTED, count, one_line, say, write_json
-from .files import Job, UsageError, find, forbid_overwriting, resolve_outputs
+from .files import Job, UsageError, find, forbid_overwriting, is_done, resolve_outputs
 from .finding import detector_from
+from .journal import Entry, Journal
+from .masks import check_masks, mask_of
 from .references import references_from
 
-Entry = dict[str, Any]
-# A picture → the restored one, its faces, and whether anything in it was changed.
-Treat = Callable[[Photo], tuple[Photo, tuple[FaceReport, ...], bool]]
+log = logging.getLogger(__name__)
+# A picture and its damage mask → the restored one, its faces, and whether anything in it was changed.
+Treat = Callable[[Photo, Tensor | None], tuple[Photo, tuple[FaceReport, ...], bool]]
 
 
 def run(args: RestoreArguments, stdout: TextIO) -> int:
     """Restore pictures one after the other, so that memory does not grow with their number.
 
     Returns:
-        The exit code: 0 all done, 1 some failed, 130 interrupted.
+        The exit code: 0 all done, 1 some failed or were passed over, 130 interrupted.
 
     Raises:
         UsageError: the command cannot be carried out; nothing was done.
     """
     jobs = resolve_outputs(find(args.paths, args.out, args.recursive), args.out, args.format and f".{args.format}")
     if isinstance(args.report, Path):
-        forbid_overwriting([args.report], jobs)
-        if args.report in (job.target for job in jobs):
-            raise UsageError(f"--report {args.report} is also where a picture goes; give another place.")
+        _check_report(args.report, jobs)
     if args.aligned and args.scale != 1:
         raise UsageError("--scale does nothing for aligned crops, whose results are 512 px; leave one of them out.")
     if args.maps:
         _check_maps(args.maps, jobs)
+    if args.damage_mask:
+        check_masks(args.damage_mask, jobs)
     try:
         options = _options(args)
         models = Models(load_restorer(args.weights, args.device))
@@ -74,12 +79,13 @@ def run(args: RestoreArguments, stdout: TextIO) -> int:
     except (*FAILURES, ImportError) as error:
         raise UsageError(one_line(error, None)) from error
 
+    journal = Journal(args.report if isinstance(args.report, Path) else None)
     entries: list[Entry] = []
     code = INTERRUPTED
     try:
         for job in tqdm(jobs, unit="picture", disable=None if len(jobs) > 1 else True):
-            entries.append(_do(job, treat, args))
-        code = 1 if any(entry["status"] == "failed" for entry in entries) else 0
+            entries.append(_do(job, treat, args, journal))
+        code = 1 if any(entry["status"] in ("failed", "passed over") for entry in entries) else 0
     except KeyboardInterrupt:
         say("Interrupted; the same command goes on from here.")
     finally:
@@ -89,12 +95,13 @@ def run(args: RestoreArguments, stdout: TextIO) -> int:
             report = {
                 "resemblance": version("resemblance"),
                 "restorer": restorer_record(models.restorer),
-                "options": options_record(options) | {"aligned": args.aligned},
+                "options": options_record(options) | {"aligned": args.aligned, "grain": args.grain},
                 "references": _references_record(args, models.restorer, references, options),
                 "counts": counts,
                 "pictures": entries,
             }
             write_json(report, args.report if isinstance(args.report, Path) else stdout)
+            journal.end()
         if counts["skipped"]:
             say(f"{count(counts['skipped'], 'picture')} skipped: the output is there already; --overwrite replaces it.")
         if len(jobs) > 1:
@@ -102,26 +109,54 @@ def run(args: RestoreArguments, stdout: TextIO) -> int:
     return code
 
 
-def _do(job: Job, treat: Treat, args: RestoreArguments) -> Entry:
+def _do(job: Job, treat: Treat, args: RestoreArguments, journal: Journal) -> Entry:
     """One picture from file to file; what goes wrong is said and kept in its entry."""
-    if job.target.exists() and not args.overwrite:
-        return _entry(job, "skipped", "the output is there already")
-    started = time.perf_counter()
+    if job.problem and job.passed_over:
+        say(f"Passed over: {job.problem}")
+        return _entry(job, "passed over", job.problem)
+    if is_done(job.target) and not args.overwrite:
+        return journal.earlier(job) | _entry(job, "skipped", "the output is there already")
     try:
-        if job.problem:
-            raise ValueError(job.problem)
-        photo = read_photo(job.source)
-        result, faces, changed = treat(photo)
-        if not changed and photo.format == FORMATS[job.target.suffix.lower()]:
-            write_atomically(job.target, job.source.read_bytes())
-        else:
-            write_photo(job.target, result, args.quality)
-        if args.maps:
-            _write_maps(args.maps, job, faces, args.out)
-    except FAILURES as error:
+        return _restore(job, treat, args, journal)
+    except Exception as error:  # what runs a foreign network raises what it likes; the other pictures go on
+        log.debug("%s", job.source, exc_info=True)
         text = one_line(error, job.source)
         say(f"Failed: {text}")
         return _entry(job, "failed", text)
+
+
+def _restore(job: Job, treat: Treat, args: RestoreArguments, journal: Journal) -> Entry:
+    """The picture comes last: where it is there, its maps and its entry in the journal are there, too."""
+    started = time.perf_counter()
+    if job.problem:
+        raise ValueError(job.problem)
+    if job.target.is_dir():
+        raise IsADirectoryError(
+            f"{job.target} is a folder; expected a place for the picture. Move or rename the folder."
+        )
+    photo = read_photo(job.source, args.strict)
+    result, faces, changed = treat(photo, mask_of(args.damage_mask, job.source))
+    if not changed and photo.format == FORMATS[job.target.suffix.lower()]:
+        data, notes = job.source.read_bytes(), []
+    else:
+        data, left_out = encode_photo(job.target, result, args.quality)
+        notes = [*photo.notes, *left_out]
+    if args.maps:
+        _write_maps(args.maps, job, faces, args.out)
+    message = _message(faces, changed, args)
+    entry = _entry(job, "restored" if changed else "unchanged", message) | {
+        "notes": notes,
+        "seconds": round(time.perf_counter() - started, 3),
+        "faces": [restored_record(face) for face in faces],
+    }
+    journal.add(entry)
+    write_atomically(job.target, data)
+    say(f"{job.source} → {job.target}: {message}")
+    return entry
+
+
+def _message(faces: tuple[FaceReport, ...], changed: bool, args: RestoreArguments) -> str:
+    """What was done with a picture, in words."""
     done = sum(face.restored is not None for face in faces)
     if args.aligned:
         message = "restored"
@@ -131,11 +166,9 @@ def _do(job: Job, treat: Treat, args: RestoreArguments) -> Entry:
         message = f"{count(len(faces), 'face')}, {done or 'none'} restored" + ("" if changed else ", written as it is")
     if args.reference:
         message += f", {_guided(faces)}"
-    say(f"{job.source} → {job.target}: {message}")
-    return _entry(job, "restored" if changed else "unchanged", message) | {
-        "seconds": round(time.perf_counter() - started, 3),
-        "faces": [restored_record(face) for face in faces],
-    }
+    if said := turn_said(report.face for report in faces):
+        message += f", the picture seems {said}"
+    return message
 
 
 def _guided(faces: tuple[FaceReport, ...]) -> str:
@@ -165,7 +198,7 @@ def _options(args: RestoreArguments) -> RestoreOptions:
     diagnostics = args.report is not None or args.maps is not None
     manual = parse_manual(args.match or "")
     references = ReferenceOptions(args.reference_strength, args.match_threshold, manual, diagnostics)
-    paste = PasteOptions(scale=args.scale)
+    paste = PasteOptions(scale=args.scale, grain_match=float(args.grain))
     return RestoreOptions(args.fidelity, args.strength, args.min_sharpness, references, refinement, paste)
 
 
@@ -200,6 +233,14 @@ def _unreadable(restorer: Restorer) -> str:
     return f"{restorer.name} restores whole faces and cannot read references"
 
 
+def _check_report(report: Path, jobs: list[Job]) -> None:
+    forbid_overwriting([report], jobs)
+    if report.is_dir():
+        raise UsageError(f"--report {report} is a folder; expected a file. Name one in it.")
+    if report.resolve() in (job.target.resolve() for job in jobs):
+        raise UsageError(f"--report {report} is also where a picture goes; give another place.")
+
+
 def _check_maps(maps: Path, jobs: list[Job]) -> None:
     if any(maps.resolve() in job.source.resolve().parents for job in jobs):
         raise UsageError(f"--maps {maps}: pictures are read from there; give another folder.")
@@ -219,8 +260,9 @@ def _write_maps(maps: Path, job: Job, faces: tuple[FaceReport, ...], out: Path) 
 
 
 def _whole(models: Models, options: RestoreOptions, references: References | None, detect: Detect) -> Treat:
-    def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
-        result = restore_photos(photo.pixels[None], models, detect, options, references, in_place=True)
+    def treat(photo: Photo, damage: Tensor | None) -> tuple[Photo, tuple[FaceReport, ...], bool]:
+        torn = None if damage is None else damage[None]
+        result = restore_photos(photo.pixels[None], models, detect, options, references, in_place=True, damage=torn)
         pixels, alpha = result.pixels[0], photo.alpha
         if alpha is not None and alpha.shape[1:] != pixels.shape[1:]:
             factor = pixels.shape[2] / alpha.shape[2], pixels.shape[1] / alpha.shape[1]
@@ -234,7 +276,7 @@ def _whole(models: Models, options: RestoreOptions, references: References | Non
 def _aligned(models: Models, options: RestoreOptions, references: References | None) -> Treat:
     """The whole picture is one aligned face; a square of another size is brought to 512 px first, and stays so."""
 
-    def treat(photo: Photo) -> tuple[Photo, tuple[FaceReport, ...], bool]:
+    def treat(photo: Photo, damage: Tensor | None) -> tuple[Photo, tuple[FaceReport, ...], bool]:
         height, width = photo.pixels.shape[1:]
         if height != width:
             raise ValueError(
@@ -242,6 +284,8 @@ def _aligned(models: Models, options: RestoreOptions, references: References | N
                 "Leave --aligned out to have its faces found."
             )
         pixels, alpha = photo.pixels, photo.alpha
+        if damage is not None:
+            (pixels,) = mended([pixels], [damage])
         if width != TEMPLATE_SIZE:
             pixels = _to_template(pixels)
             alpha = None if alpha is None else _to_template(alpha)

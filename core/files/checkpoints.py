@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import pickle
+import stat
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,27 +24,20 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..finite import is_finite
+from .pickle_index import BYTES, ForbiddenError, TensorInfo, read_index
+
 # Where training programs put the weights worth using, best first.
 CONTAINERS = ("params_ema", "params", "state_dict")
 # RestoreFormer's training program keeps the network under this prefix, beside its losses.
 PREFIX = "vqvae."
 # torch.save before version 1.6 opened its files with this pickled number (torch/serialization.py, MAGIC_NUMBER).
 LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-# Far above any real header, far below what would fill the memory.
-HEADER_LIMIT = 64 << 20
+# Far above the headers and indices of face restorers (0.2 MB), far below what would fill the memory: read into Python's
+# objects, a byte may take a hundred.
+HEADER_LIMIT = 8 << 20
+INDEX_LIMIT = 2 << 20
 
-STORAGES = {
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "DoubleStorage": "float64",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-}
 SAFETENSORS = {
     "F64": "float64",
     "F32": "float32",
@@ -73,14 +65,6 @@ AGAIN = "download it again"
 
 
 @dataclass(frozen=True)
-class TensorInfo:
-    """Shape and dtype (as PyTorch names it) of a tensor in a file."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """What a weights file holds, without the weights.
 
@@ -104,7 +88,7 @@ class Checkpoint:
     @property
     def parameters(self) -> int:
         """Numbers in all tensors together."""
-        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
+        return sum(tensor.values for tensor in self.tensors.values())
 
 
 def inspect(path: Path) -> Checkpoint:
@@ -112,13 +96,16 @@ def inspect(path: Path) -> Checkpoint:
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        ValueError: the file is something else, truncated, or names code that is not part of plain weights.
+        ValueError: the file is something else, truncated, damaged, or names code that is not part of plain weights.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"'{path}' is a folder; {EXPECTED}. Name the file in it.")
     try:
-        size = path.stat().st_size
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # reading a pipe would wait for ever
+            raise ValueError(f"'{path}' is a pipe or a device; {EXPECTED}. Name a file on the disk.")
+        size = state.st_size
         with path.open("rb") as file:
             head = file.read(512)
             file.seek(0)
@@ -128,7 +115,7 @@ def inspect(path: Path) -> Checkpoint:
             if kind == "safetensors":
                 tensors = _safetensors_header(path, file, size)
             else:
-                tensors = _pytorch_header(path, file, legacy=head.startswith(LEGACY_MAGIC))
+                tensors = _pytorch_header(path, file, size, legacy=head.startswith(LEGACY_MAGIC))
                 kind = "pytorch"
     except FileNotFoundError as error:
         raise FileNotFoundError(f"There is no file '{path}'; {EXPECTED}. Check the path.") from error
@@ -145,7 +132,8 @@ def read(path: Path) -> dict[str, Tensor]:
     Pickles are read with ``weights_only=True``, after `inspect` found nothing but tensors in them.
 
     Raises:
-        OSError, ValueError: as :func:`inspect`; also where the data are damaged, and for ONNX, which is run, not read.
+        OSError, ValueError: as :func:`inspect`; also where the data are damaged, where numbers are not finite, and for
+            ONNX, which is run, not read.
     """
     checkpoint = inspect(path)
     if checkpoint.format == "onnx":
@@ -157,7 +145,13 @@ def read(path: Path) -> dict[str, Tensor]:
             content: Any = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    return _plain(content, Tensor)
+    tensors = _plain(content, Tensor)
+    for name, tensor in tensors.items():
+        if str(tensor.dtype).removeprefix("torch.") not in BYTES:
+            raise ValueError(f"'{name}' of '{path}' is {tensor.dtype}; expected one of {', '.join(BYTES)}.")
+        if not is_finite(tensor):
+            raise ValueError(f"'{name}' of '{path}' holds NaN or infinite values; expected finite weights: {AGAIN}.")
+    return tensors
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -213,48 +207,74 @@ def _format(path: Path, head: bytes, size: int) -> str:
 
 def _safetensors_header(path: Path, file: BinaryIO, size: int) -> dict[str, TensorInfo]:
     (length,) = struct.unpack("<Q", file.read(8))
-    if length > min(size - 8, HEADER_LIMIT):
+    if length > size - 8:
         raise ValueError(f"'{path}' is truncated: its header has {length} bytes, the whole file {size}; {AGAIN}.")
+    if length > HEADER_LIMIT:
+        raise ValueError(f"The header of '{path}' has {length} bytes; expected at most {HEADER_LIMIT}: {AGAIN}.")
     with _damage(path, "header"):
         header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        tensors = {
-            name: TensorInfo(tuple(int(n) for n in entry["shape"]), SAFETENSORS.get(entry["dtype"], entry["dtype"]))
-            for name, entry in header.items()
-        }
-        end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        tensors = {name: _entry(name, **entry) for name, entry in header.items()}
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if 8 + length + end != size:
         raise ValueError(f"'{path}' is truncated: it has {size} bytes of {8 + length + end}; {AGAIN}.")
-    return _named(path, tensors)
+    return _named(path, tensors, size)
 
 
-def _pytorch_header(path: Path, file: BinaryIO, legacy: bool) -> dict[str, TensorInfo]:
-    index = file if legacy else _zip_index(path, file)
+def _entry(name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> TensorInfo:
+    """What the header of a .safetensors file says of a tensor."""
+    begin, end = data_offsets
+    if not all(type(n) is int and 0 <= n < 1 << 48 for n in (*shape, begin, end)) or not isinstance(dtype, str):
+        raise ValueError(f"'{name}' is {dtype} of shape {shape} at {data_offsets}")
+    info = TensorInfo(tuple(shape), SAFETENSORS.get(dtype, dtype))
+    if info.dtype in BYTES and info.size != end - begin:
+        raise ValueError(f"'{name}' is {dtype} of shape {shape} in {end - begin} bytes")
+    return info
+
+
+def _pytorch_header(path: Path, file: BinaryIO, size: int, legacy: bool) -> dict[str, TensorInfo]:
+    index, stored = (io.BytesIO(file.read(INDEX_LIMIT)), {}) if legacy else _zip_index(path, file)
     try:
         with _damage(path, "index"):
             for _ in range(3 if legacy else 0):  # magic number, protocol, and what machine wrote it
-                _ShapeUnpickler(index).load()
-            content = _ShapeUnpickler(index).load()
-    except _ForbiddenError as error:
+                read_index(index)
+            content, storages = read_index(index)
+            if legacy and not all(isinstance(key, str) for key in read_index(index)[0]):  # in which order they follow
+                raise ValueError("a storage without a name")
+    except ForbiddenError as error:
         raise ValueError(
             f"'{path}' was refused and nothing in it was run: besides tensors it names {error}, which can be code; "
             "expected plain weights. Use a copy saved as safetensors, from a source you trust."
         ) from error
-    return _named(path, _plain(content, TensorInfo))
+    for key, needed in storages.items():
+        there = size if legacy else stored.get(key, 0)
+        if needed > there:
+            raise ValueError(f"'{path}' is truncated: of {needed} bytes of the storage {key} it has {there}; {AGAIN}.")
+    return _named(path, _plain(content, TensorInfo), size)
 
 
-def _zip_index(path: Path, file: BinaryIO) -> BinaryIO:
+def _zip_index(path: Path, file: BinaryIO) -> tuple[BinaryIO, dict[str, int]]:
+    """The index of a zip archive, and the size of each of its storages [bytes]."""
     with _damage(path, "archive"):
         archive = zipfile.ZipFile(file)
-        members = {name.rpartition("/")[2]: name for name in archive.namelist()}
-    if "data.pkl" not in members:
+        members = archive.infolist()
+    indices = [member for member in members if member.filename.rpartition("/")[2] == "data.pkl"]
+    if not indices:
         raise ValueError(f"'{path}' is a zip archive without PyTorch weights in it; {EXPECTED}.")
-    if "constants.pkl" in members:
+    if any(member.filename.endswith("/constants.pkl") for member in members):
         raise ValueError(f"'{path}' is a TorchScript program, not plain weights; {EXPECTED}.")
-    if archive.getinfo(members["data.pkl"]).file_size > HEADER_LIMIT:
-        raise ValueError(f"The index of '{path}' is larger than that of any weights file; {AGAIN}.")
+    if len(indices) > 1 or any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError(
+            f"'{path}' is a zip archive that PyTorch did not write: it holds {len(indices)} indices or compressed "
+            f"parts; expected one index and nothing compressed: {AGAIN}."
+        )
+    if indices[0].file_size > INDEX_LIMIT:
+        raise ValueError(
+            f"The index of '{path}' has {indices[0].file_size} bytes; expected at most {INDEX_LIMIT}: {AGAIN}."
+        )
+    storages = {member.filename.rpartition("/data/")[2]: member.file_size for member in members}
     with _damage(path, "archive"):
-        return io.BytesIO(archive.read(members["data.pkl"]))
+        return io.BytesIO(archive.read(indices[0])), storages
 
 
 @contextmanager
@@ -265,16 +285,24 @@ def _damage(path: Path, part: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, MemoryError, _ForbiddenError):
+    except (OSError, MemoryError, ForbiddenError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"The {part} of '{path}' is truncated or damaged ({reason}); {AGAIN}.") from error
 
 
-def _named(path: Path, tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+def _named(path: Path, tensors: Mapping[str, TensorInfo], size: int) -> dict[str, TensorInfo]:
+    """The tensors, where there are any and each has a name and room in a file of that size."""
     if not tensors:
         raise ValueError(f"'{path}' holds no tensors by name; expected the weights of a face restorer.")
+    for name, tensor in tensors.items():
+        if not name.isprintable():
+            raise ValueError(f"'{path}' names a tensor {name!r}; expected names that can be read: {AGAIN}.")
+        if tensor.size > size:
+            raise ValueError(
+                f"'{path}' is truncated: its tensor '{name}' has {tensor.size} bytes, the whole file {size}; {AGAIN}."
+            )
     return dict(tensors)
 
 
@@ -286,35 +314,3 @@ def _plain(content: object, kind: type) -> dict[str, Any]:
     tensors = {str(name): value for name, value in content.items() if isinstance(value, kind)}
     inner = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
     return inner or tensors
-
-
-class _ForbiddenError(Exception):
-    """A pickle names something that is not part of plain weights."""
-
-
-class _ShapeUnpickler(pickle.Unpickler):
-    """Reads the index of a PyTorch file into `TensorInfo`; knows a few harmless names and refuses every other."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Called by pickle for every name of code in the stream."""
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor_info
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _parameter_info
-        raise _ForbiddenError(f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> str:
-        """Called by pickle for every storage: ("storage", type, key, device, length); gives its dtype."""
-        return pid[1]
-
-
-def _tensor_info(dtype: str, offset: int, shape: tuple[int, ...], *rest: object) -> TensorInfo:
-    return TensorInfo(tuple(int(n) for n in shape), dtype)
-
-
-def _parameter_info(info: TensorInfo, *rest: object) -> TensorInfo:
-    return info

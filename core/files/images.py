@@ -1,39 +1,32 @@
-"""Pictures in files: PNG, JPEG, WebP, BMP and TIFF read and written, with all that belongs to a photograph kept."""
+"""Pictures in files: read and written with all that belongs to a photograph."""
 
 from __future__ import annotations
 
 import io
+import logging
 import secrets
 import struct
 import warnings
-import zlib
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from . import metadata, tiff
+from .colour import cmyk_to_rgb
+from .formats import FORMATS as FORMATS
+from .formats import READABLE as READABLE
+from .opening import BROKEN, broken, load
+from .photo import Carried as Carried
+from .photo import Photo as Photo
+from .photo import PictureError as PictureError
 from .png16 import encode_png16, is_png16, read_png16
+from .tags import HEADERS, parse
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jfif": "JPEG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-READABLE = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-KNOWN = "PNG, JPEG, WebP, BMP or TIFF"
-# What Pillow raises on broken files.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
-ORIENTATION = 0x0112  # EXIF tag
-# EXIF tags of the photograph, not of the file: description, maker, model, resolution, software, date, artist, rights.
-DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
+log = logging.getLogger(__name__)
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG
 # How each converts to a mode whose samples are those of Photo; the second is for pictures with a transparent colour.
 MODES = {
@@ -46,40 +39,20 @@ MODES = {
     "RGBX": ("RGB", "RGB"),
     "RGBA": ("RGBA", "RGBA"),
     "YCbCr": ("RGB", "RGB"),
+    "CMYK": ("RGB", "RGB"),
 }
 
 
-class PictureError(ValueError):
-    """A file that holds no picture this project can read, or a picture that its format cannot hold."""
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """A picture, upright, and what must survive writing it.
-
-    Attributes:
-        pixels: (3,H,W) float32 RGB in [0,1], in the file's own colour space; not multiplied by alpha.
-        alpha: (1,H,W) float32 in [0,1], or None.
-        format: ``"PNG"``, ``"JPEG"``, ``"WEBP"``, ``"BMP"`` or ``"TIFF"``: what it was read from.
-        depth: bits a channel, 8 or 16 (PNG only).
-        grey: the file had no colour; it is written without.
-        exif: EXIF block, orientation reset to upright.
-        icc: ICC profile of the pixels.
-    """
-
-    pixels: Tensor
-    alpha: Tensor | None = None
-    format: str = "PNG"
-    depth: int = 8
-    grey: bool = False
-    exif: bytes | None = None
-    icc: bytes | None = None
-
-
-def read_photo(path: Path) -> Photo:
-    """Read a still picture: grey, colour, palette or CMYK, 8 bits (PNG also 16), with or without alpha.
+def read_photo(path: Path, strict: bool = False) -> Photo:
+    """Read a still picture: grey, colour, palette or CMYK, 8 or 16 bits (PNG and TIFF), with or without alpha.
 
     CMYK is converted to sRGB through its profile; all other colours are left as they are and their profile is kept.
+    What is wrong beside the pixels is left out, of a JPEG that is cut short the part is read that is there, and of
+    several pages the first: that is logged, and in the photograph's `notes`.
+
+    Args:
+        path: the file.
+        strict: refuse a JPEG that is cut short.
 
     Raises:
         OSError: the file is missing or cannot be read.
@@ -87,54 +60,69 @@ def read_photo(path: Path) -> Photo:
     """
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
-            raise PictureError(f"{path}: the file is empty (0 bytes); expected {KNOWN}. Fetch or copy it again.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise OSError(
+            f"{path}: cannot be read ({error.strerror}); expected a picture. Check the path and its permissions."
+        ) from error
+    if not data:
+        raise PictureError(f"{path}: the file is empty (0 bytes); expected a picture. Fetch or copy it again.")
+    try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF blocks and of half its own limit of pixels
-            with Image.open(path, formats=READABLE) as image:
-                return _decode(image, path)
+            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF blocks
+            photo = _read_tiff(data, path) if data[:4] in HEADERS else _read(data, path, strict)
     except PictureError:
         raise
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{path}: not a picture that can be read; expected {KNOWN}. Convert it first.") from error
-    except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise PictureError(f"{path}: {error}; expected at most {limit} megapixels. Shrink it or cut it up.") from error
     except MemoryError as error:
         raise PictureError(f"{path}: too large for the memory; expected a smaller picture. Shrink it first.") from error
     except BROKEN as error:
-        if isinstance(error, OSError) and error.errno:  # only errors of the system carry a number
-            raise OSError(
-                f"{path}: cannot be read ({error.strerror}); expected a picture. Check the path and its permissions."
-            ) from error
-        raise PictureError(f"{path}: broken ({error}); expected a whole {KNOWN} file. Fetch it again.") from error
+        raise broken(path, error) from error
+    if photo.notes:
+        log.warning("%s: %s.", path, "; ".join(photo.notes))
+    return photo
 
 
-def _decode(image: Image.Image, path: Path) -> Photo:
+def _read(data: bytes, path: Path, strict: bool) -> Photo:
+    image, data, missing = load(data, path, strict)
     kind = "JPEG" if image.format == "MPO" else str(image.format)
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
-        raise PictureError(
-            f"{path}: holds {frames} pictures (animated or of many pages); expected one. Extract them first."
-        )
-    deep = is_png16(image)
-    if not deep and image.mode not in MODES and image.mode != "CMYK":
-        raise PictureError(
-            f"{path}: {kind} of kind '{image.mode}'; expected 8 bits a channel, or a PNG of 16. Convert it first."
-        )
-    if kind == "TIFF" and max(image.tag_v2.get(258, (8,))) > 8:  # type: ignore[attr-defined]  # 258: bits per sample
-        raise PictureError(
-            f"{path}: TIFF of more than 8 bits a channel; expected 8. Convert it to a PNG of 16 bits first."
-        )
-    image.load()
-    icc = image.info.get("icc_profile")
-    if deep:
-        array = read_png16(path)
-    elif image.mode == "CMYK":
-        array, icc = np.array(_cmyk_to_rgb(image, icc)), None
+    carried, orientation, notes = metadata.collect(image)
+    if kind == "TIFF":
+        notes.append(tiff.of_large_file(image, path))
+    if image.mode == "CMYK":
+        carried = replace(carried, icc=None)
+    array = read_png16(data) if is_png16(data) else _samples(image, path)
+    return _photo(array, kind, orientation, carried, missing + notes)
+
+
+def _read_tiff(data: bytes, path: Path) -> Photo:
+    tags, malformed = parse(data)
+    carried, orientation, notes = tiff.metadata(tags, malformed)
+    if tiff.bits(tags) == 16:
+        array = tiff.samples16(data, tags, path)
     else:
-        array = np.array(image.convert(MODES[image.mode]["transparency" in image.info]))
-    exif, orientation = _exif(image)
+        image = load(tiff.first_page(data, tags), path)[0]
+        image.info["icc_profile"] = carried.icc
+        array = _samples(image, path)
+    if tiff.is_ink(tags):
+        carried = replace(carried, icc=None)
+    return _photo(array, "TIFF", orientation, carried, notes)
+
+
+def _samples(image: Image.Image, path: Path) -> np.ndarray:
+    """uint8 (H,W,C): grey, grey and alpha, RGB or RGBA."""
+    if image.mode == "CMYK":
+        return np.array(cmyk_to_rgb(image))
+    if image.mode not in MODES:
+        raise PictureError(
+            f"{path}: {image.format} of kind '{image.mode}'; expected 8 bits a channel, or 16 in PNG and TIFF. "
+            "Convert it first."
+        )
+    mode = MODES[image.mode]["transparency" in image.info]
+    return np.array(image if image.mode == mode else image.convert(mode))
+
+
+def _photo(array: np.ndarray, kind: str, orientation: int, carried: Carried, notes: list[str]) -> Photo:
+    """Samples (H,W) or (H,W,C) as they lie in the file → the upright photograph."""
     array = _upright(array if array.ndim == 3 else array[..., None], orientation)
     channels = array.shape[2]
     pixels, alpha = (array, None) if channels in (1, 3) else (array[..., :-1], array[..., -1:])
@@ -142,37 +130,11 @@ def _decode(image: Image.Image, path: Path) -> Photo:
         _to_tensor(np.broadcast_to(pixels, (*pixels.shape[:2], 3))),
         None if alpha is None else _to_tensor(alpha),
         kind,
-        16 if deep else 8,
+        8 * array.itemsize,
         channels < 3,
-        exif,
-        icc,
+        tuple(notes),
+        **vars(carried),
     )
-
-
-def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    if icc:
-        try:
-            source, target = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):
-            converted = None  # a broken profile, or one that is not of CMYK
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
-
-
-def _exif(image: Image.Image) -> tuple[bytes | None, int]:
-    """The EXIF block with its orientation reset, and the orientation it had."""
-    exif = image.getexif()
-    orientation = exif.get(ORIENTATION, 1)
-    if image.format == "TIFF":  # its tags are the file's own: where its strips lie, how they are packed
-        kept = Image.Exif()
-        kept.update({tag: exif[tag] for tag in DESCRIPTIVE if tag in exif})
-        return kept.tobytes() if kept else None, orientation
-    if orientation == 1:
-        return image.info.get("exif") or None, 1
-    exif[ORIENTATION] = 1
-    return exif.tobytes(), orientation
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
@@ -193,16 +155,29 @@ def _to_tensor(array: np.ndarray) -> Tensor:
 
 
 def write_photo(path: Path, photo: Photo, quality: int = 95) -> None:
-    """Write a picture in the format of the path's suffix; the file appears whole or not at all.
+    """Write a picture as `encode_photo` makes it; the file appears whole or not at all, and replaces one that is there.
+
+    Raises:
+        PictureError: as :func:`encode_photo`.
+        OSError: it could not be written.
+    """
+    write_atomically(Path(path), encode_photo(path, photo, quality)[0])
+
+
+def encode_photo(path: Path, photo: Photo, quality: int = 95) -> tuple[bytes, tuple[str, ...]]:
+    """A picture in the format of a path's suffix.
 
     Args:
-        path: its suffix must be one of ``FORMATS``. A file that is there is replaced.
-        photo: bits, colour, alpha, EXIF and profile are written as far as the format holds them (16 bits: PNG).
+        path: its suffix must be one of ``FORMATS``; nothing is written there.
+        photo: bits, colour, alpha and what belongs to it are kept as far as the format holds them (16 bits: PNG and
+            TIFF); what is said of the size becomes that of the pixels.
         quality: 1 to 100, of JPEG and WebP.
+
+    Returns:
+        The file, and what it has no place for: parts of sentences, which are logged too.
 
     Raises:
         PictureError: the suffix is unknown, or the format cannot hold the picture (alpha, or its size).
-        OSError: it could not be written.
     """
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
@@ -212,29 +187,34 @@ def write_photo(path: Path, photo: Photo, quality: int = 95) -> None:
         raise PictureError(
             f"{path}: the picture has an alpha channel, which {kind} cannot hold. Write PNG, WebP or TIFF."
         )
-    depth = photo.depth if kind == "PNG" else 8
-    array = _to_array(photo, depth)
-    if depth == 16:
-        data = encode_png16(array, photo.exif, photo.icc)
-    else:
-        options: dict[str, object] = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
-        if kind == "JPEG":
-            options["subsampling"] = 0
-        if kind == "WEBP":
-            options["exact"] = True  # colours under full transparency are kept
-        if kind != "BMP":
-            options |= {"exif": photo.exif, "icc_profile": photo.icc}
-        buffer = io.BytesIO()
-        try:
-            image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-            image.save(buffer, kind, **{name: value for name, value in options.items() if value is not None})
-        except (OSError, ValueError, struct.error) as error:
-            height, width = photo.pixels.shape[1:]
-            raise PictureError(
-                f"{path}: {kind} cannot hold this picture of {width}x{height} ({error}). Write PNG."
-            ) from error
-        data = buffer.getvalue()
-    write_atomically(path, data)
+    array = _to_array(photo, photo.depth if kind in ("PNG", "TIFF") else 8)
+    try:
+        data, notes = _encode(kind, array, photo, quality)
+    except (OSError, ValueError, struct.error) as error:
+        height, width = photo.pixels.shape[1:]
+        raise PictureError(
+            f"{path}: {kind} cannot hold this picture of {width}x{height} ({error}). Write PNG."
+        ) from error
+    if notes:
+        log.warning("%s: %s.", path, "; ".join(notes))
+    return data, tuple(notes)
+
+
+def _encode(kind: str, array: np.ndarray, photo: Photo, quality: int) -> tuple[bytes, list[str]]:
+    if kind == "TIFF":
+        return tiff.encode_tiff(array, photo)
+    options, notes = metadata.options(kind, photo, array.shape[1], array.shape[0])
+    if array.dtype == np.uint16:
+        return encode_png16(array, **options), notes
+    if kind in ("JPEG", "WEBP"):
+        options["quality"] = quality
+    if kind == "JPEG":
+        options["subsampling"] = 0
+    if kind == "WEBP":
+        options["exact"] = True  # colours under full transparency are kept
+    buffer = io.BytesIO()
+    Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(buffer, kind, **options)
+    return buffer.getvalue(), notes
 
 
 def _to_array(photo: Photo, depth: int) -> np.ndarray:

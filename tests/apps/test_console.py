@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from resemblance.core.apps.console import PACKAGE, count, one_line, spoken_log, write_json
+from resemblance.core.apps.console import PACKAGE, count, one_line, say, spoken_log, write_json
 
 
 def test_what_the_package_logs_is_said_and_stdout_is_for_data_alone(capsys):
@@ -28,9 +28,24 @@ def test_json_goes_to_a_stream_or_whole_into_a_file(tmp_path):
     write_json(data, tmp_path / "new/r.json")
     assert stream.getvalue() == (tmp_path / "new/r.json").read_text() and stream.getvalue().endswith("}\n")
     assert json.loads(stream.getvalue()) == data
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(float("nan"), tmp_path / "r.json")
-    assert not (tmp_path / "r.json").exists()
+
+
+def test_a_number_that_json_cannot_hold_becomes_null():
+    stream = io.StringIO()
+    write_json({"a": [float("nan"), (float("inf"), 1.5)], "b": "NaN", "c": True}, stream)
+    assert json.loads(stream.getvalue()) == {"a": [None, [None, 1.5]], "b": "NaN", "c": True}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
+def test_where_nothing_can_be_said_the_work_goes_on(monkeypatch, error):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise error
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    say("a word")
+    with spoken_log():
+        logging.getLogger(f"{PACKAGE}.core.anything").warning("another")
 
 
 def test_numbers_of_things():
@@ -42,3 +57,5 @@ def test_an_error_is_one_line_that_names_its_file():
     assert one_line(ValueError("no\n  picture"), path) == "a.png: no picture"
     assert one_line(ValueError("'a.png' is empty"), path) == "'a.png' is empty"
     assert one_line(MemoryError(), None) == "MemoryError"
+    assert one_line(ImportError("install it"), None) == "install it"
+    assert one_line(KeyError("x"), None) == "KeyError: 'x'"  # nobody foresaw it: its words alone say little

@@ -7,6 +7,7 @@ from command import paint, portray, restore, tree
 from people import Giving
 from resemblance.core.apps import restore as restore_room
 from resemblance.core.apps.cli import main
+from resemblance.core.files import formats
 from resemblance.core.references.saving import load_references, save_references
 
 
@@ -124,3 +125,20 @@ def test_bad_usage_of_references(tmp_path, people, capsys, monkeypatch, argument
     assert restore("in", "-o", "out", *arguments) == 2
     assert words in capsys.readouterr().err
     assert tree(tmp_path) == before
+
+
+def test_pictures_that_are_not_read_are_named(tmp_path, people, capsys, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    portray(tmp_path / "family/anna/1.png", "anna")
+    for name in ("anna/2.HEIC", "bob/1.nef"):
+        (tmp_path / "family" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "family" / name).write_bytes(b"content")
+    command = (picture, "-o", tmp_path / "out.png", "--report", "-", "--reference")
+    assert restore(*command, tmp_path / "family") == 0
+    out, err = capsys.readouterr()
+    refused = {Path(entry["photograph"]).name: entry["reason"] for entry in json.loads(out)["references"]["refused"]}
+    assert 'pip install "resemblance[formats]"' in refused["2.HEIC"] and "raw file is not read" in refused["1.nef"]
+    assert err.count("Passed over: ") == 2
+    assert restore(*command, tmp_path / "family/bob", "--overwrite") == 2
+    assert "None of the references can be used" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import one_face, paint, portray, restore, tree
+from command import Darker, one_face, paint, portray, restore, tree
 from PIL import Image
 from resemblance.core.apps import restore as restore_room
 from resemblance.core.faces.crop import face_mask
@@ -178,11 +178,130 @@ def test_a_failure_to_write_is_one_failure(tmp_path, fakes, capsys):
     assert "could not be written" in capsys.readouterr().err
 
 
-def test_a_report_that_cannot_be_written_loses_no_picture(tmp_path, fakes, capsys):
+def test_a_report_that_cannot_be_written_loses_no_picture(tmp_path, fakes, capsys, monkeypatch):
     paint(tmp_path / "a.png")
-    (tmp_path / "file").write_text("")
-    assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--report", tmp_path / "file/r.json") == 1
+
+    def a_folder_comes_in_between(photos):
+        (tmp_path / "r.json").mkdir()
+        return one_face(photos)
+
+    monkeypatch.setattr(restore_room, "detector_from", lambda args: a_folder_comes_in_between)
+    command = (tmp_path / "a.png", "-o", tmp_path / "out", "--report", tmp_path / "r.json")
+    assert restore(*command) == 1
     assert tree(tmp_path / "out") == ["a.png"] and "r.json" in capsys.readouterr().err
+    (tmp_path / "r.json").rmdir()
+    assert restore(*command) == 0  # what was done is known
+    (picture,) = json.loads((tmp_path / "r.json").read_text())["pictures"]
+    assert picture["status"] == "skipped" and picture["faces"][0]["strength"] == 1
+    assert tree(tmp_path) == ["a.png", "out/a.png", "r.json"]
+
+
+class Breaking(Darker):
+    """Fails as networks of others do, at its first face."""
+
+    error, calls = Exception("INVALID_ARGUMENT"), 0
+
+    def restore(self, faces, fidelity=None, progress=None):
+        self.calls += 1
+        if self.calls == 1:
+            raise self.error
+        return faces * 0.5
+
+
+def test_each_failure_is_its_own(tmp_path, fakes, capsys, monkeypatch):
+    monkeypatch.setattr(restore_room, "load_restorer", lambda *args: Breaking())
+    paint(tmp_path / "in/a.png")
+    paint(tmp_path / "in/b.png")
+    assert restore(tmp_path / "in", "-o", tmp_path / "out") == 1
+    assert tree(tmp_path / "out") == ["b.png"]
+    assert f"Failed: {tmp_path / 'in/a.png'}: Exception: INVALID_ARGUMENT" in capsys.readouterr().err
+
+
+def test_what_is_no_number_does_not_lose_the_report(tmp_path, fakes, monkeypatch):
+    record = restore_room.restored_record
+    monkeypatch.setattr(restore_room, "restored_record", lambda face: record(face) | {"invented": float("nan")})
+    paint(tmp_path / "a.png")
+    assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--report", tmp_path / "r.json") == 0
+    (picture,) = json.loads((tmp_path / "r.json").read_text())["pictures"]
+    assert picture["faces"][0]["invented"] is None and picture["status"] == "restored"
+
+
+def test_a_map_that_cannot_be_written_comes_with_the_next_run(tmp_path, people):
+    reference = portray(tmp_path / "anna.png", "anna")
+    picture = portray(tmp_path / "in.png", "anna", blur=12)
+    command = (picture, "-o", tmp_path / "out", "--reference", reference, "--maps", tmp_path / "maps")
+    blocked = tmp_path / "maps/in.png.face0.invention.png"
+    blocked.mkdir(parents=True)
+    assert restore(*command) == 1
+    assert tree(tmp_path / "out") == []
+    blocked.rmdir()
+    assert restore(*command) == 0
+    assert tree(tmp_path / "out") == ["in.png"]
+    assert tree(tmp_path / "maps") == ["in.png.face0.attribution.png", "in.png.face0.invention.png"]
+
+
+def test_a_folder_or_an_empty_file_is_no_result(tmp_path, fakes, capsys):
+    paint(tmp_path / "in/a.png")
+    paint(tmp_path / "in/b.png")
+    (tmp_path / "out/a.png").mkdir(parents=True)
+    (tmp_path / "out/b.png").touch()
+    assert restore(tmp_path / "in", "-o", tmp_path / "out") == 1
+    assert read_photo(tmp_path / "out/b.png").pixels.shape == (3, 120, 160)
+    assert f"{tmp_path / 'out/a.png'} is a folder; expected a place for the picture" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a kill that cannot be caught")
+def test_a_killed_command_is_gone_on_with_and_its_report_is_whole(tmp_path):
+    for number in range(3):
+        paint(tmp_path / f"in/{number}.png", (512, 512))
+    command = ["restore", tmp_path / "in", "-o", tmp_path / "out", "--aligned", "--report", tmp_path / "r.json"]
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, *map(str, command)], stderr=subprocess.DEVNULL, cwd=tmp_path
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "waiting").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+    assert tree(tmp_path / "out") == ["0.png"] and not (tmp_path / "r.json").exists()
+    code = "from resemblance.core.apps import restore\n" + SLOW.replace("self.calls == 2", "False")
+    assert subprocess.run([sys.executable, "-c", code, *map(str, command)], cwd=tmp_path).returncode == 0
+    first, *others = json.loads((tmp_path / "r.json").read_text())["pictures"]
+    assert first["status"] == "skipped" and first["seconds"] >= 0 and [e["status"] for e in others] == ["restored"] * 2
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_jpeg_that_is_cut_short(tmp_path, fakes, capsys):
+    source = paint(tmp_path / "in/a.jpg", (160, 160), quality=95)
+    source.write_bytes(source.read_bytes()[: int(0.85 * source.stat().st_size)])
+    command = (tmp_path / "in", "-o", tmp_path / "out", "--report", "-")
+    assert restore(*command) == 0
+    out, err = capsys.readouterr()
+    (picture,) = json.loads(out)["pictures"]
+    (note,) = picture["notes"]
+    assert picture["status"] == "restored" and "it is cut short" in note and f"{source}: {note}." in err
+    assert restore(*command, "--strict", "--overwrite") == 1
+    assert "broken" in capsys.readouterr().err
+
+
+def test_what_a_format_cannot_hold_is_in_the_report(tmp_path, fakes, capsys):
+    paint(tmp_path / "a.jpg", comment="hello")
+    assert restore(tmp_path / "a.jpg", "-o", tmp_path / "b.tif", "--report", "-") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["pictures"][0]["notes"] == ["TIFF has no place for the text 'Comment'"]
+    assert "TIFF has no place for the text 'Comment'." in err
+
+
+def test_without_grain(tmp_path, fakes, capsys):
+    source = paint(tmp_path / "a.png")
+    grainy = np.asarray(Image.open(source), float) + np.random.default_rng(0).normal(0, 6, (120, 160, 3))
+    Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(source)
+    rough = {}
+    for name, options in (("grain", ()), ("none", ("--no-grain",))):
+        command = (source, "-o", tmp_path / f"{name}.png", "--strength", "1", "--report", "-", *options)
+        assert restore(*command) == 0
+        assert json.loads(capsys.readouterr().out)["options"]["grain"] == (name == "grain")
+        rough[name] = read_photo(tmp_path / f"{name}.png").pixels
+    assert not torch.equal(rough["grain"], rough["none"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")

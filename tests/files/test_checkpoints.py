@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from resemblance.core.files.checkpoints import TensorInfo, about, fingerprint, inspect, read
-from resemblance.core.restorers.table import load_restorer
+from resemblance.core.restorers.table import can_load, describe, load_restorer
 from safetensors.torch import save_file
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.bfloat16)}
@@ -222,3 +222,137 @@ def test_what_a_file_says_of_itself(tmp_path):
     assert about(tmp_path / "silent.safetensors") == {}
     with pytest.raises(OSError, match="missing"):
         about(tmp_path / "missing.safetensors")
+
+
+# Hostile files
+
+
+def safetensors(path, header, data=b""):
+    header = json.dumps(header).encode() if not isinstance(header, bytes) else header
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+    return path
+
+
+ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": None},
+        {"dtype": 5},
+        {"dtype": ["F32"]},
+        {"shape": None},
+        {"shape": "2"},
+        {"shape": [2.0]},
+        {"shape": [True, 2]},
+        {"shape": [-2, -1]},
+        {"shape": [3]},
+        {"shape": [10**400]},
+        {"data_offsets": [0, 8, 8]},
+        {"data_offsets": [8, 0]},
+        {"data_offsets": [0.0, 8.0]},
+        {"data_offsets": None},
+        {"more": 1},
+    ],
+)
+def test_headers_that_make_no_sense(tmp_path, change):
+    path = safetensors(tmp_path / "x.safetensors", {"x": {**ENTRY, **change}}, bytes(8))
+    for function in (inspect, read, about, describe):
+        with pytest.raises(ValueError, match=r"The header of '.*' is truncated or damaged \(.+\); download it again"):
+            function(path)
+    assert not can_load(path)
+
+
+def test_headers_that_are_none(tmp_path):
+    for header in (b"{", b"{}", b'{"x": 3}', b'{"a":' + b"[" * 10**5, b'{"__metadata__": {}}'):
+        with pytest.raises(ValueError, match=r"truncated or damaged|no tensors by name"):
+            inspect(safetensors(tmp_path / "x", header))
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 1 << 30) + b"{")
+        file.truncate(1 << 31)  # of which nearly nothing is on the disk
+    with pytest.raises(ValueError, match=r"header of '.*large' has 1073741824 bytes; expected at most 8388608"):
+        inspect(path)
+    with pytest.raises(ValueError, match=r"names a tensor 'a\\nb'; expected names that can be read"):
+        inspect(safetensors(path, {"a\nb": ENTRY}, bytes(8)))
+
+
+def test_numbers_that_are_none(tmp_path):
+    for bad in (float("nan"), float("inf")):
+        for name, store in (("x.safetensors", save_file), ("x.pth", torch.save)):
+            store({"good": torch.ones(3), "bad": torch.tensor([1.0, bad])}, tmp_path / name)
+            assert len(inspect(tmp_path / name).tensors) == 2
+            with pytest.raises(ValueError, match=r"'bad' of '.*' holds NaN or infinite values; expected finite"):
+                read(tmp_path / name)
+    save_file({"x": torch.ones(3).to(torch.float8_e4m3fn)}, tmp_path / "x.safetensors")
+    assert describe(tmp_path / "x.safetensors").dtypes == ("F8_E4M3",)
+    with pytest.raises(ValueError, match=r"'x' of '.*' is torch.float8_e4m3fn; expected one of float32"):
+        read(tmp_path / "x.safetensors")
+
+
+def rezip(path, change=lambda name, data: data, method=zipfile.ZIP_STORED, more=()):
+    """The archive with other parts."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in (*parts.items(), *more):
+            archive.writestr(name, change(name, data))
+    return path
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_that_were_compressed(tmp_path, method):
+    """Of 400 bytes a compressed index would become 64 MB of empty lists, and these four gigabytes."""
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("x/data.pkl", b"\x80\x02" + b"]" * (1 << 22) + b".")
+    assert path.stat().st_size < 1 << 13
+    with pytest.raises(ValueError, match=r"PyTorch did not write: .*compressed parts; expected one index and nothing"):
+        inspect(path)
+    path = rezip(save(tmp_path / "x.pth", TENSORS), method=method)
+    assert not can_load(path)
+    with pytest.raises(ValueError, match="compressed parts"):
+        read(path)
+
+
+def test_archives_with_two_indices(tmp_path):
+    path = rezip(save(tmp_path / "x.pth", TENSORS), more=[("y/data.pkl", pickle.dumps({}))])
+    with pytest.raises(ValueError, match="it holds 2 indices"):
+        inspect(path)
+
+
+def test_indices_that_are_too_large(tmp_path):
+    path = rezip(save(tmp_path / "x.pth", TENSORS), lambda name, data: data + bytes(3 << 20))
+    with pytest.raises(ValueError, match=r"The index of '.*' has \d+ bytes; expected at most 2097152"):
+        inspect(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_storages_that_are_not_there(tmp_path, legacy):
+    path = save(tmp_path / "x.pth", {"x": torch.ones(1000)}, legacy)
+    larger = b"J\x00\x00\x00\x10"  # 268,435,456 in place of 1,000
+    if legacy:
+        path.write_bytes(path.read_bytes().replace(b"M\xe8\x03", larger))
+    else:
+        rezip(path, lambda name, data: data.replace(b"M\xe8\x03", larger) if name.endswith("data.pkl") else data)
+    for function in (inspect, read):
+        with pytest.raises(ValueError, match=r"is truncated: of 1073741824 bytes of the storage \S+ it has \d+; down"):
+            function(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_tensors_that_are_larger_than_their_file(tmp_path, legacy):
+    path = save(tmp_path / "x.pth", {"x": torch.ones(1).expand(1 << 20, 1 << 20)}, legacy)
+    with pytest.raises(ValueError, match=r"its tensor 'x' has 4398046511104 bytes, the whole file \d+; download"):
+        read(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes on the disk")
+def test_what_is_no_file_on_the_disk(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    for path in (tmp_path / "pipe.pth", Path("/dev/zero")):
+        for function in (inspect, read, about, describe, load_restorer):
+            with pytest.raises(ValueError, match=r"is a pipe or a device; expected weights .* Name a file on the disk"):
+                function(path)
+        assert not can_load(path)

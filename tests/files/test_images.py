@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms, ImageOps
+from resemblance.core.files import opening
 from resemblance.core.files.images import Photo, PictureError, read_photo, write_atomically, write_photo
 
 RNG = np.random.default_rng(0)
@@ -129,15 +130,13 @@ NOISE = Image.fromarray(noise(64, 64, 3))
     [
         (b"", "empty (0 bytes)"),
         (b"hello, this is no picture", "not a picture"),
-        (picture(NOISE, "JPEG")[:-900], "broken"),
         (picture(NOISE, "PNG")[:-900], "broken"),
         (picture(NOISE, "WEBP")[:-900], ""),
         (picture(NOISE, "PNG")[:30], ""),
-        (picture(RED, "GIF"), "not a picture that can be read"),
+        (picture(RED, "PPM"), "not a picture that can be read"),
         (picture(RED, "WEBP", save_all=True, append_images=[BLUE]), "holds 2 pictures"),
         (picture(RED, "PNG", save_all=True, append_images=[BLUE]), "holds 2 pictures"),
         (picture(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"), "kind 'F'"),
-        (picture(Image.fromarray(np.zeros((4, 4), np.uint16)), "TIFF"), "expected 8 bits"),
     ],
 )
 def test_what_is_no_still_picture_is_refused_with_one_sentence(tmp_path: Path, data: bytes, words: str) -> None:
@@ -148,11 +147,11 @@ def test_what_is_no_still_picture_is_refused_with_one_sentence(tmp_path: Path, d
     assert words in message and "expected" in message and str(tmp_path / "a.png") in message and "\n" not in message
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
 def test_broken_files_never_raise_anything_else(tmp_path: Path, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    whole = bytearray(picture(NOISE, kind, **({} if kind == "BMP" else {"exif": exif})))
+    whole = bytearray(picture(NOISE, kind, **({} if kind in ("BMP", "GIF") else {"exif": exif})))
     rng = np.random.default_rng(1)
     for _ in range(60):
         data = whole.copy()
@@ -172,14 +171,15 @@ def test_missing_and_folder(tmp_path: Path) -> None:
         read_photo(tmp_path)
 
 
-def test_very_wide_pictures(tmp_path: Path) -> None:
+def test_very_wide_and_very_large_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (30000, 2), 255).save(tmp_path / "a.png")
     assert read_photo(tmp_path / "a.png").pixels.shape == (3, 2, 30000)
     huge = bytearray(picture(Image.new("L", (1, 1)), "PNG"))
     huge[16:24] = struct.pack(">II", 30000, 30000)
     huge[29:33] = struct.pack(">I", zlib.crc32(huge[12:29]))
     (tmp_path / "b.png").write_bytes(huge)
-    with pytest.raises(PictureError, match="expected at most 178 megapixels"):
+    monkeypatch.setattr(opening, "free_memory", lambda: 8 << 30)
+    with pytest.raises(PictureError, match=r"30000x30000 pixels need 19\.8 GB .* expected a smaller"):
         read_photo(tmp_path / "b.png")
     with pytest.raises(PictureError, match="WEBP cannot hold this picture of 30000x2"):
         write_photo(tmp_path / "a.webp", read_photo(tmp_path / "a.png"))
