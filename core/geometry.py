@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TEMPLATE_SIZE = 512
+FARTHEST = 1e15  # [px] coordinates up to here keep their tenth of a pixel in float64, and are finite in float32
 # Eyes, nose tip and corners of the mouth (left and right as seen in the picture) of a face aligned as FFHQ aligns it,
 # in a 512 px square: the mean of the aligned set, as published with facexlib (xinntao/facexlib, MIT).
 TEMPLATE = (
@@ -45,7 +46,7 @@ def fit_similarity(source: Tensor, target: Tensor) -> Tensor:
         (..., 2, 3) affines, float64. No reflection.
 
     Raises:
-        ValueError: the source points coincide.
+        ValueError: the source points coincide, or there are not as many points, or points of more than two numbers.
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991;
     in the plane it has the closed form used here (points as complex numbers).
@@ -56,6 +57,10 @@ def fit_similarity(source: Tensor, target: Tensor) -> Tensor:
         >>> round(float(scale_of(affine)), 3), affine[:, 2].round().tolist()
         (2.0, [-20.0, -40.0])
     """
+    if source.shape[-2:] != target.shape[-2:] or source.shape[-1:] != (2,) or source.ndim < 2 or target.ndim < 2:
+        raise ValueError(
+            f"Got points {tuple(source.shape)} to bring to {tuple(target.shape)}; expected as many (x, y) of each."
+        )
     source, target = source.double(), target.double()
     mean_s, mean_t = source.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
     s, t = source - mean_s, target - mean_t
@@ -70,8 +75,18 @@ def fit_similarity(source: Tensor, target: Tensor) -> Tensor:
 
 
 def invert(affine: Tensor) -> Tensor:
-    """The inverse of (..., 2, 3) affines, float64."""
-    linear = torch.linalg.inv(affine[..., :2].double())
+    """The inverse of (..., 2, 3) affines, float64.
+
+    Raises:
+        ValueError: there is none: everything falls on a line, a number is not finite, or the shape is another.
+    """
+    if affine.ndim < 2 or affine.shape[-2:] != (2, 3):
+        raise ValueError(f"Got an affine of shape {tuple(affine.shape)}; expected (..., 2, 3).")
+    linear, failed = torch.linalg.inv_ex(affine[..., :2].double())
+    if bool(failed.any()) or not bool(linear.isfinite().all() and affine.isfinite().all()):
+        raise ValueError(
+            f"The affine {affine.tolist()} cannot be inverted; expected finite numbers and a scale above 0."
+        )
     return torch.cat([linear, -linear @ affine[..., 2:].double()], -1)
 
 
@@ -103,7 +118,13 @@ def scaling(factor: float, vertical: float | None = None) -> Tensor:
 
 
 def to_template(size: int, margin: float) -> Tensor:
-    """The affine (2,3) from a crop of `size` px with `margin` to the 512 px template."""
+    """The affine (2,3) from a crop of `size` px with `margin` to the 512 px template.
+
+    Raises:
+        ValueError: less than a pixel, or a margin that is negative or not finite.
+    """
+    if not (size >= 1 and 0 <= margin < math.inf):
+        raise ValueError(f"Crops got size={size}, margin={margin}; expected at least 1 px and 0.")
     side = TEMPLATE_SIZE * (1 + 2 * margin)
     shift = torch.tensor([[1, 0, -margin * TEMPLATE_SIZE], [0, 1, -margin * TEMPLATE_SIZE]], dtype=torch.float64)
     return compose(shift, scaling(side / size))
@@ -130,6 +151,10 @@ def warp(image: Tensor, affine: Tensor, size: tuple[int, int], padding: str = "b
     Returns:
         (C, height, width), float32, on the picture's device. Bicubic sampling may leave the input's range a little.
 
+    Raises:
+        ValueError: an affine without an inverse, or one that looks further away than any picture lies; a picture or a
+            result without a pixel; another padding.
+
     Example:
         >>> picture = torch.arange(12.0).reshape(1, 3, 4)
         >>> moved = torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # one pixel to the left
@@ -137,6 +162,11 @@ def warp(image: Tensor, affine: Tensor, size: tuple[int, int], padding: str = "b
         [[[1.0, 2.0], [5.0, 6.0], [9.0, 10.0]]]
     """
     height, width = size
+    if image.ndim != 3 or 0 in image.shape or height < 1 or width < 1 or padding not in ("border", "zeros"):
+        raise ValueError(
+            f"Got a picture of shape {tuple(image.shape)}, a result of {size} and the padding '{padding}'; expected "
+            "(C, height, width), both of at least a pixel, and 'border' or 'zeros'."
+        )
     affine = affine.double().cpu()
     scale = float(scale_of(affine))
     scale = scale if scale < 1 - 1e-6 else 1.0  # a hair below 1 is rounding, and reducing there would only blur
@@ -144,24 +174,38 @@ def warp(image: Tensor, affine: Tensor, size: tuple[int, int], padding: str = "b
         [[-0.5, -0.5], [width - 0.5, -0.5], [-0.5, height - 0.5], [width - 0.5, height - 0.5]], dtype=torch.float64
     )
     seen = transform(invert(affine), corners)
-    # Only the part of the picture that is seen is touched, so the cost does not depend on the picture's size.
+    if float(seen.abs().max()) > FARTHEST:
+        raise ValueError(f"The affine {affine.tolist()} looks at {seen[0].tolist()}; expected at most {FARTHEST:g} px.")
+    # Only the part of the picture that is seen is touched, so the cost does not depend on the picture's size. Of a
+    # picture that lies wholly beside it, its edge is seen.
     pad = math.ceil(4 / scale)
     sides = image.shape[:0:-1]
-    x0, y0 = (max(0, min(math.floor(v) - pad, n - 1)) for v, n in zip(seen.amin(0).tolist(), sides, strict=True))
-    x1, y1 = (min(n, max(math.ceil(v) + pad + 1, 1)) for v, n in zip(seen.amax(0).tolist(), sides, strict=True))
+    x0, y0 = (max(0, min(math.floor(v) - pad, n - pad)) for v, n in zip(seen.amin(0).tolist(), sides, strict=True))
+    x1, y1 = (min(n, max(math.ceil(v) + pad + 1, pad)) for v, n in zip(seen.amax(0).tolist(), sides, strict=True))
     part = image[:, y0:y1, x0:x1].float()
     offset = torch.tensor([[1, 0, x0], [0, 1, y0]], dtype=torch.float64)
     if scale < 1:
-        # Resizing drops what does not fill a result pixel; at the picture's own edge it is filled up to a whole one.
-        fill = [
-            math.ceil(math.ceil(n * scale) / scale + 1e-3) - n if end == side else 0
-            for n, end, side in zip(part.shape[:0:-1], (x1, y1), sides, strict=True)
-        ]
-        if any(fill):
-            part = F.pad(part, (0, fill[0], 0, fill[1]), mode="replicate" if padding == "border" else "constant")
-        part = F.interpolate(part[None], scale_factor=scale, mode="bicubic", antialias=True, align_corners=False)[0]
-        offset = compose(offset, scaling(1 / scale))
+        part, shrunk = _reduced(part, scale, padding)
+        offset = compose(offset, shrunk)
     return _sample(part, compose(invert(offset), invert(affine)), height, width, padding)
+
+
+def _reduced(part: Tensor, scale: float, padding: str) -> tuple[Tensor, Tensor]:
+    """A picture (C,h,w) reduced by a scale below 1, and the affine (2,3) back from it to the picture."""
+    back = [1 / scale, 1 / scale]
+    factors = [scale, scale]
+    fill = []
+    for axis, n in enumerate(part.shape[1:]):
+        if n * scale < 1:  # less than a pixel is one, of its mean; to fill it up would take as much as one sees
+            part = part.mean(axis + 1, keepdim=True)
+            back[axis], factors[axis] = float(n), 1.0
+        # Resizing drops what does not fill a result pixel: it is filled up to a whole one.
+        n = part.shape[axis + 1]
+        fill.append(math.ceil(math.ceil(n * factors[axis]) / factors[axis] + 1e-3) - n if factors[axis] < 1 else 0)
+    if any(fill):
+        part = F.pad(part, (0, fill[1], 0, fill[0]), mode="replicate" if padding == "border" else "constant")
+    part = F.interpolate(part[None], scale_factor=factors, mode="bicubic", antialias=True, align_corners=False)[0]
+    return part, scaling(back[1], back[0])
 
 
 def _sample(part: Tensor, to_part: Tensor, height: int, width: int, padding: str) -> Tensor:

@@ -14,6 +14,7 @@ from .batches import in_batches
 from .faces.crop import check_photos, crop_faces, pick_crops, template_view
 from .faces.detect import Detect
 from .faces.measure import measure_quality
+from .faces.mending import damage_views, mended
 from .faces.paste import PasteOptions, paste_faces
 from .loading import Models
 from .records import Crops, Face, References, Restorer
@@ -89,7 +90,7 @@ class Restored:
     """What was done to a face.
 
     Attributes:
-        blend: above 0 to 1, how much of the restored face was blended in.
+        blend: 0 to 1, how much of the restored face was blended in; 0 where only what a mask calls damage was.
         seconds: its share of the time the network took.
         guided: whether it was restored with references.
         unused: (source, reason) of its person's photographs that were passed over.
@@ -154,6 +155,7 @@ def restore_photos(
     references: References | None = None,
     progress: Progress | None = None,
     in_place: bool = False,
+    damage: Tensor | None = None,
 ) -> RestoredPhotos:
     """Restore every face of some photographs.
 
@@ -171,6 +173,8 @@ def restore_photos(
         progress: called between the network's blocks, and for each face that is cropped and each photograph that is
             pasted into; what it raises stops the work.
         in_place: write into `photos`, for callers that need the original no more.
+        damage: (B,1,H,W) in [0,1], where folds, scratches and the like are (:mod:`.faces.mending`): nothing there is
+            taken for a face, and what of it lies on a face is restored in full, however sharp the face is.
 
     Raises:
         ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, references that
@@ -194,7 +198,9 @@ def restore_photos(
     _check_readable(references, options.references, models)
     check_photos(photos)
     _check_finite(photos)
-    crops, reports = _crop(photos, faces(photos) if callable(faces) else faces, progress)
+    seen = photos if damage is None else torch.stack(mended(photos, damage))
+    crops, reports = _crop(seen, faces(seen) if callable(faces) else faces, progress)
+    places = torch.zeros_like(crops.masks) if damage is None else damage_views(crops, damage) * (crops.masks > 0)
     measured = zip(crops.faces, measure_quality(crops), strict=True)
     crops = replace(crops, faces=tuple(replace(face, quality=quality) for face, quality in measured))
     matches = _match(crops, models, options.references, references)
@@ -210,7 +216,7 @@ def restore_photos(
         if quality.sharpness < options.min_sharpness:
             reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
             reports.append(FaceReport(face, LeftAlone(reason), match))
-        elif blend == 0:
+        elif blend == 0 and not bool(places[number].any()):
             reason = f"it is sharp (damage {quality.severity:.2f})" if options.blend is None else "strength is 0"
             reports.append(FaceReport(face, LeftAlone(reason), match))
         else:
@@ -219,11 +225,22 @@ def restore_photos(
             blends.append(blend)
     if len(chosen) < len(crops):
         crops = pick_crops(crops, chosen)
+        places = places[chosen]
     crops = replace(crops, faces=tuple(labels))
     restored, outcomes = _restore_all(crops, blends, models, options, references, progress)
+    amounts: Sequence[float] = blends
+    if bool(places.any()):
+        least = torch.tensor(blends).to(places)[:, None, None, None]
+        crops, amounts = replace(crops, masks=crops.masks * torch.maximum(places, least)), [1.0] * len(crops)
     # As a list: stacking several photographs into one tensor would copy them.
     pixels, masks = paste_faces(
-        list(photos), crops, restored, blends, options.paste, in_place=in_place, progress=progress
+        list(photos) if len(photos) else photos,
+        crops,
+        restored,
+        amounts,
+        options.paste,
+        in_place=in_place,
+        progress=progress,
     )
     treated = zip(labels, outcomes, chosen, strict=True)
     reports += [FaceReport(face, outcome, matches[number]) for face, outcome, number in treated]
@@ -419,4 +436,6 @@ def _crop(photos: Tensor, faces: Sequence[Face], progress: Progress | None) -> t
 
 
 def _together(pictures: Tensor | list[Tensor]) -> Tensor:
-    return pictures[0][None] if len(pictures) == 1 else torch.stack(list(pictures))
+    if isinstance(pictures, Tensor):
+        return pictures
+    return pictures[0][None] if len(pictures) == 1 else torch.stack(pictures)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .batches import batch_size, in_batches
+from .devices import retried
 from .faces.crop import maps_into_crops, template_view
 from .faces.evidence import amount
 from .faces.identity import Embedder
@@ -172,15 +173,21 @@ def refine_tokens(
         )
     if identity and options.needs_identity:
         target = identity_target(tokens, identity.embed(template_view(tokens.crops)), given)
-    generator = torch.Generator().manual_seed(options.seed)
-    with torch.inference_mode(False), torch.no_grad():
-        flow = _Flow(network, prior, identity.network if identity and options.identity_scale else None)
-        refined = []
-        for _ in range(options.candidates):
-            # One noise for all faces: a face does not depend on which others it is refined with.
-            noise = torch.randn(tokens.content.shape[1:], generator=generator)
-            work = partial(flow, read, noise, options, target, progress)
-            refined.append(torch.cat(in_batches(count, batch_size(network.embedding.device), work)))
+    guide = identity.network if identity and options.identity_scale else None
+
+    def drawn() -> list[Tensor]:
+        generator = torch.Generator().manual_seed(options.seed)
+        with torch.inference_mode(False), torch.no_grad():
+            flow = _Flow(network, prior, guide)
+            refined = []
+            for _ in range(options.candidates):
+                # One noise for all faces: a face does not depend on which others it is refined with.
+                noise = torch.randn(tokens.content.shape[1:], generator=generator)
+                work = partial(flow, read, noise, options, target, progress)
+                refined.append(torch.cat(in_batches(count, batch_size(network.embedding.device), work)))
+        return refined
+
+    refined = retried(drawn, network, guide)
     made = [_looked_up(tokens, network, content) for content in refined]
     whole = torch.stack([content.isfinite().flatten(1).all(1) for content in refined]).all(0)
     stopped = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .faces.turned import quarters_of
 from .pipeline import FaceReport, LeftAlone, RestoreOptions
 from .records import Face, References, Restorer
 from .references.diagnostics import ReferenceDiagnostics
@@ -13,12 +14,13 @@ from .refinement import RefinedFace
 
 
 def face_record(face: Face) -> dict[str, object]:
-    """A face; coordinates in px, as in :mod:`.geometry`."""
+    """A face; coordinates in px, as in :mod:`.geometry`. It is upright once the picture is `turned` to the left [°]."""
     record: dict[str, object] = {
         "index": face.index,
         "box": [round(value, 2) for value in face.box],
         "score": round(face.score, 4),
         "landmarks": [[round(x, 2), round(y, 2)] for x, y in face.landmarks],
+        "turned": 90 * quarters_of(face) if face.landmarks else 0,
     }
     if face.quality:
         record["sharpness"] = round(face.quality.sharpness, 3)

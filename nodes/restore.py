@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.faces.crop import into_crops, with_pixels
+from ..core.faces.crop import into_crops
+from ..core.faces.mending import mended
 from ..core.loading import Models
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
 from ..core.records import Crops, References, Restorer
@@ -17,12 +19,12 @@ from ..core.references.options import ReferenceOptions
 from ..core.refinement import RefinementOptions
 from ..core.reports import restored_record, restorer_record
 from . import models
-from .crop import tiles_of
+from .crop import crops_seen, tiles_of
 from .detect import detector_inputs, find_faces
 from .progress import PhotoBar, working
 from .references import PERSON, encode, manual_input, references_input
 from .refine import refine_input
-from .sockets import AUTO, CropsSocket, crop_pictures, new_output, or_none, photos_of, restorer_input, schema
+from .sockets import AUTO, CropsSocket, given_mask, new_output, or_none, photos_of, restorer_input, schema
 from .transfer import strength_input
 
 CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
@@ -75,6 +77,12 @@ class RestoreCrops(io.ComfyNode):
                 references_input("Faces take texture from the photographs of the person they show."),
                 strength_input("reference_strength", optional=True),
                 refine_input(),
+                io.Mask.Input(
+                    "damage_mask",
+                    optional=True,
+                    tooltip="Folds, scratches, tears and ink in the crops, one mask for each: filled from around "
+                    "them before the restorer sees them.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -95,11 +103,11 @@ class RestoreCrops(io.ComfyNode):
         references: References | None = None,
         reference_strength: float = 1.0,
         refine: int = int(AUTO),
+        damage_mask: Tensor | None = None,
     ) -> io.NodeOutput:
         """See the class."""
         restorer = restorer or models.get_restorer()
-        if image is not None:
-            crops = with_pixels(crops, crop_pictures(image, crops, "image"))
+        crops = crops_seen(crops, image, damage_mask)
         used = ReferenceOptions(reference_strength, diagnostics=True)
         options = RestoreOptions(
             or_none(fidelity), strength, references=used, refinement=RefinementOptions(None if refine < 0 else refine)
@@ -155,6 +163,12 @@ class RestoreFaces(io.ComfyNode):
                 strength_input("reference_strength", optional=True),
                 manual_input(optional=True),
                 refine_input(),
+                io.Mask.Input(
+                    "damage_mask",
+                    optional=True,
+                    tooltip="Folds, scratches, tears and ink in the photograph, of its size: filled from around "
+                    "them, so that nothing there is taken for a face.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
@@ -182,6 +196,7 @@ class RestoreFaces(io.ComfyNode):
         reference_strength: float = 1.0,
         manual: str = "",
         refine: int = int(AUTO),
+        damage_mask: Tensor | None = None,
     ) -> io.NodeOutput:
         """See the class."""
         photos_of(image)  # refuses an empty batch before anything is loaded
@@ -196,6 +211,7 @@ class RestoreFaces(io.ComfyNode):
         chosen = _models(restorer, references)
         kind = _kind(references, options)
         count, height, width, _ = image.shape
+        damage = given_mask(damage_mask, count, "damage_mask")
         pictures, masks = new_output(*image.shape), new_output(count, height, width)
         pictures[..., 3:] = image[..., 3:]
         entries: list[dict[str, Any]] = []
@@ -204,9 +220,11 @@ class RestoreFaces(io.ComfyNode):
         for start in range(0, count, step):
             photos = photos_of(image[start : start + step]).clone()
             found = models.get_detector(detector)
-            faces = find_faces(photos, found, threshold, min_size, max_faces)
+            torn = None if damage is None else damage[start : start + step]
+            seen = photos if torn is None else torch.stack(mended(photos, torn))
+            faces = find_faces(seen, found, threshold, min_size, max_faces)
             with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
-                result = restore_photos(photos, chosen, faces, options, references, progress, in_place=True)
+                result = restore_photos(photos, chosen, faces, options, references, progress, True, torn)
             part = slice(start, start + len(photos))
             pictures[part, ..., :3] = result.pixels.movedim(1, -1)
             masks[part] = result.masks[:, 0]

@@ -1,7 +1,7 @@
 """What travels between nodes: socket types, and the one place where ComfyUI's layout becomes core's and back.
 
-ComfyUI: IMAGE (B,H,W,C) and MASK (B,H,W), float16 or float32, 0 to 1, on any device. Core: (B,3,H,W) and (B,1,H,W),
-float32. Nothing that was given is ever changed.
+ComfyUI: IMAGE (B,H,W,C) of 1, 3 or 4 channels and MASK (B,H,W), float16 or float32, 0 to 1, on any device. Core:
+(B,3,H,W) and (B,1,H,W), float32. Nothing that was given is ever changed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from comfy import model_management
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..core.finite import is_finite
 from ..core.records import Crops, PhotoFaces
 
 CATEGORY = "Resemblance"
@@ -54,17 +55,23 @@ def or_none(value: float) -> float | None:
 
 
 def photos_of(image: Tensor, what: str = "image") -> Tensor:
-    """An IMAGE as core takes it: (B,3,H,W) float32, a view where that is possible.
+    """An IMAGE as core takes it: (B,3,H,W) float32, a view where that is possible. Of grey all three are the same.
 
     Raises:
-        ValueError: an empty batch, or something that is no IMAGE.
+        ValueError: an empty batch, something that is no IMAGE, or a frame that holds NaN.
     """
-    if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[-1] not in (3, 4):
+    if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
         got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(f"The {what} was {got}; expected an IMAGE (batch, height, width, 3 or 4 channels).")
+        raise ValueError(f"The {what} was {got}; expected an IMAGE (batch, height, width, 1, 3 or 4 channels).")
     if not image.numel():
         raise ValueError(f"The {what} is an empty batch {tuple(image.shape)}; connect at least one picture.")
-    return image[..., :3].movedim(-1, 1).float()
+    for frame, picture in enumerate(image):
+        if not is_finite(picture):
+            raise ValueError(
+                f"Frame {frame} of the {what} holds NaN or infinite values; expected 0 to 1. Check the node that made "
+                "it; VAEs and samplers give NaN where half precision overflows."
+            )
+    return image[..., :3].expand(-1, -1, -1, 3).movedim(-1, 1).float()
 
 
 def image_of(pictures: Tensor, like: Tensor | None = None) -> Tensor:
@@ -133,7 +140,9 @@ def _size(photos: tuple[tuple[int, int], ...]) -> str:
 
 
 def new_output(*shape: int) -> Tensor:
-    """Room for an IMAGE or a MASK that is filled bit by bit."""
+    """Room for an IMAGE, of three channels or more, or a MASK, that is filled bit by bit."""
+    if shape[3:] == (1,):
+        shape = (*shape[:3], 3)
     return torch.empty(shape, device=model_management.intermediate_device(), dtype=_dtype())
 
 

@@ -7,13 +7,12 @@ from comfy import model_management
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.faces.crop import with_pixels
 from ..core.records import Crops, FaceTokens, Lookup, Restorer
 from ..core.restorers.tokens import decode_tokens, encode_tokens, invention_map, restore_tokens
 from . import models
-from .crop import tiles_of
+from .crop import crops_seen, tiles_of
 from .progress import working
-from .sockets import AUTO, CropsSocket, TokensSocket, crop_pictures, mask_of, or_none, restorer_input, schema
+from .sockets import AUTO, CropsSocket, TokensSocket, mask_of, or_none, restorer_input, schema
 
 TOKEN_MEMORY = 24 << 20  # [bytes] of one face's tokens: CodeFormer's; the built-in restorer's are less than half
 
@@ -59,6 +58,12 @@ class EncodeTokens(io.ComfyNode):
                     step=0.05,
                     tooltip="How evenly they are mixed; used by top-k and mean. Low is like nearest, high an even mix.",
                 ),
+                io.Mask.Input(
+                    "damage_mask",
+                    optional=True,
+                    tooltip="Folds, scratches, tears and ink in the crops, one mask for each: filled from around "
+                    "them before the restorer sees them.",
+                ),
             ],
             outputs=[TokensSocket.Output(display_name="tokens", tooltip="For Restore Tokens and Decode Tokens.")],
         )
@@ -72,11 +77,11 @@ class EncodeTokens(io.ComfyNode):
         temperature: float,
         restorer: Restorer | None = None,
         image: Tensor | None = None,
+        damage_mask: Tensor | None = None,
     ) -> io.NodeOutput:
         """See the class."""
         restorer = restorer or models.get_restorer()
-        if image is not None:
-            crops = with_pixels(crops, crop_pictures(image, crops, "image"))
+        crops = crops_seen(crops, image, damage_mask)
         _check_room(crops)
         with working(restorer, len(crops), "encode") as progress:
             return io.NodeOutput(encode_tokens(crops, restorer, Lookup(lookup, k, temperature), progress))

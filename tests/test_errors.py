@@ -4,6 +4,8 @@ What may go wrong with commands and with training is told by the tests of those;
 """
 
 import ast
+import io
+import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,10 +19,10 @@ import torch
 from host_server import ROOT
 from people import ColourEmbedder, Giving, both, found
 from PIL import Image
-from resemblance.core import batches, loading, pipeline, refinement, stages
-from resemblance.core.faces import boxes, crop, detect, identity, paste, select
+from resemblance.core import batches, devices, geometry, loading, pipeline, refinement, stages
+from resemblance.core.faces import boxes, crop, detect, identity, mending, paste, select
 from resemblance.core.faces.detectors import builtin, facexlib, insightface
-from resemblance.core.files import checkpoints, images
+from resemblance.core.files import checkpoints, images, networks, opening, pickle_index, tags, tiff
 from resemblance.core.geometry import TEMPLATE, fit_similarity
 from resemblance.core.loading import Models
 from resemblance.core.models import codeformer, embedding, lookup
@@ -28,22 +30,25 @@ from resemblance.core.records import Lookup, Person, References
 from resemblance.core.references import (
     compare,
     encoding,
+    likeness,
     matching,
     names,
     saving,
+    soundness,
     transfer,
     views,
 )
 from resemblance.core.references.options import ReferenceOptions
 from resemblance.core.refinement import RefinementOptions
 from resemblance.core.restorers import table, third_party, tokens
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 PROGRAMS = ("apps", "training")
 # A message that is ours says one of these; it has said before what was got.
 ADVICE = re.compile(
-    "[Ee]xpected|[Uu]se |[Gg]ive |[Cc]hoose|[Cc]heck|[Ww]rite |[Ss]et |blend|[Ii]nstall|download it again|may help"
-    "|paste into the"
+    "[Ee]xpected|[Uu]se |[Gg]ive |[Cc]hoose|[Cc]heck|[Ww]rite |[Ss]et |blend|[Ii]nstall|[Dd]ownload (it|them) again"
+    "|may help|paste into the"
 )
 
 
@@ -121,6 +126,8 @@ def given(tmp_path_factory, tiny_codeformer):
     (folder / "cut.safetensors").write_bytes((folder / "x.safetensors").read_bytes()[:-40])
     torch.save({"x": torch.nn.Linear(1, 1)}, folder / "code.pth")
     torch.save({"x": torch.zeros(1)}, folder / "x.pth")
+    torch.save({"x": torch.tensor([torch.nan])}, folder / "nan.pth")
+    torch.save({"x": torch.ones(1).expand(1024, 1024)}, folder / "expanded.pth")
     for name in ("detection_Resnet50_Final.pth", "det_10g.onnx", "w600k_r50.onnx"):
         (folder / name.split("_")[0]).mkdir()
     torch.save({"x": torch.zeros(1)}, folder / "detection/detection_Resnet50_Final.pth")
@@ -175,8 +182,24 @@ def missing(monkeypatch, *packages):
 UNREADABLE = Path("/proc/self/mem")  # which even root cannot read at 0
 
 
+def raising(error: Exception) -> None:
+    raise error
+
+
 def out_of_memory(part):
     raise torch.cuda.OutOfMemoryError("no room for one face")
+
+
+def small_memory(monkeypatch):
+    monkeypatch.setattr(opening, "free_memory", lambda: 8 << 30)
+
+
+def samples16(folder, colours, width=8):
+    """Read a TIFF of 16 bits without pixels."""
+    short = {256: width, 257: width, 258: 16, 259: 1, 262: colours, 273: 8, 277: 3 if colours == 8 else 1, 279: 4}
+    kept = tags.Tags(main={tag: tags.Tags().numbers(number) for tag, number in short.items()})
+    data = b"II*\0\x08\0\0\0" + tags.assemble(kept)
+    return tiff.samples16(data, tags.parse(data)[0], folder)
 
 
 def linked(given, name):
@@ -236,7 +259,53 @@ CASES = (
         lambda g, m: batches.in_batches(2, 2, out_of_memory),
         ours=False,
     ),
+    Case(
+        "devices.retried",
+        NotImplementedError,
+        "the CPU cannot do it either",
+        "nowhere",
+        lambda g, m: devices.retried(lambda: raising(NotImplementedError("nowhere"))),
+        ours=False,
+    ),
+    Case(
+        "devices.retried",
+        RuntimeError,
+        "what the step raises otherwise, too little memory included",
+        "no room",
+        lambda g, m: devices.retried(lambda: raising(torch.OutOfMemoryError("MPS has no room"))),
+        ours=False,
+    ),
     # Faces
+    Case(
+        "faces.mending.check_damage",
+        V,
+        "`damage` is one mask (1,H,W) in [0,1] for each photograph (3,H,W), of its size.",
+        "expected one of the same size for each",
+        lambda g, m: mending.check_damage([PHOTO], [PHOTO]),
+    ),
+    Case(
+        "faces.mending.mended",
+        V,
+        "as :func:`check_damage`",
+        "outside 0 to 1; expected",
+        lambda g, m: mending.mended([PHOTO], [PHOTO[:1] + 2]),
+    ),
+    Case(
+        "faces.mending.mended_crops",
+        V,
+        "masks that are not square",
+        "expected one of the same size for each",
+        lambda g, m: mending.mended_crops(crop.aligned_crops(torch.zeros(1, 3, 512, 512)), torch.zeros(1, 1, 512, 9)),
+    ),
+    Case(
+        "faces.mending.mended_crops",
+        V,
+        "values outside 0 to 1",
+        "outside 0 to 1; expected",
+        lambda g, m: mending.mended_crops(
+            crop.aligned_crops(torch.zeros(1, 3, 512, 512)), torch.full((1, 1, 512, 512), 255.0)
+        ),
+    ),
     Case(
         "faces.boxes.faces_in_boxes",
         V,
@@ -252,6 +321,20 @@ CASES = (
         lambda g, m: boxes.faces_in_boxes([PHOTO], [], [], None),
     ),
     Case(
+        "faces.boxes.faces_in_boxes",
+        V,
+        "not as many scores as boxes",
+        r"Got \[0\] scores for \[1\] boxes .* expected one for each",
+        lambda g, m: boxes.faces_in_boxes([PHOTO], [[FACE.box]], [[]], None),
+    ),
+    Case(
+        "faces.boxes.upright_landmarks",
+        V,
+        "a box without area",
+        "The box was .* expected x0 < x1",
+        lambda g, m: boxes.upright_landmarks((1.0, 1.0, 1.0, 9.0)),
+    ),
+    Case(
         "faces.boxes.faces_from_meshes",
         V,
         "other points than those of the mesh",
@@ -264,6 +347,20 @@ CASES = (
         "photographs of another shape",
         SHAPE,
         lambda g, m: crop.crop_faces([PHOTO[:1]], []),
+    ),
+    Case(
+        "faces.crop.crop_faces",
+        V,
+        "a size or a margin that is none",
+        "size=0, margin=0.0; expected at least 1 px",
+        lambda g, m: crop.crop_faces([PHOTO], [], 0),
+    ),
+    Case(
+        "faces.crop.crop_faces",
+        V,
+        "a face of another photograph",
+        "cropped from 1 photographs; give those",
+        lambda g, m: crop.crop_faces([PHOTO], [replace(FACE, image=3)]),
     ),
     Case(
         "faces.crop.crop_faces",
@@ -310,7 +407,7 @@ CASES = (
     Case(
         "faces.crop.check_photos",
         V,
-        "`photos` is (B,3,H,W) or a sequence of (3,H,W), floating point.",
+        "`photos` is (B,3,H,W) or a sequence of (3,H,W), floating point, of a pixel or more.",
         f"uint8; {SHAPE}",
         lambda g, m: crop.check_photos([PHOTO.byte()]),
     ),
@@ -530,6 +627,20 @@ CASES = (
     Case(
         "faces.paste.paste_faces",
         V,
+        "masks of the photographs of another size",
+        r"photo masks of \(1, 9, 9\) .* give one of the same size",
+        lambda g, m: paste.paste_faces([PHOTO], g.cropped, FACES, photo_masks=[torch.ones(1, 9, 9)]),
+    ),
+    Case(
+        "faces.paste.paste_faces",
+        V,
+        "with `in_place` pictures that share their memory",
+        "share their memory.*expected pictures of their own. Give clones",
+        lambda g, m: paste.paste_faces([PHOTO[:1].expand(3, -1, -1)], g.cropped, FACES, in_place=True),
+    ),
+    Case(
+        "faces.paste.paste_faces",
+        V,
         "a background of other proportions",
         r"background of \(300, 200\) .* expected the same proportions",
         lambda g, m: paste.paste_faces([PHOTO], g.cropped, FACES, background=[torch.zeros(3, 300, 200)]),
@@ -594,6 +705,13 @@ CASES = (
     Case(
         "files.checkpoints.inspect",
         V,
+        "damaged",
+        "tensor 'x' has 4194304 bytes, the whole file .* download it again",
+        lambda g, m: checkpoints.inspect(g.folder / "expanded.pth"),
+    ),
+    Case(
+        "files.checkpoints.inspect",
+        V,
         "names code that is not part of plain weights",
         "refused and nothing in it was run: .* expected plain weights",
         lambda g, m: checkpoints.inspect(g.folder / "code.pth"),
@@ -611,6 +729,13 @@ CASES = (
         "also where the data are damaged",
         "truncated",
         lambda g, m: checkpoints.read(g.folder / "cut.safetensors"),
+    ),
+    Case(
+        "files.checkpoints.read",
+        V,
+        "where numbers are not finite",
+        "'x' of .* holds NaN or infinite values; expected finite weights",
+        lambda g, m: checkpoints.read(g.folder / "nan.pth"),
     ),
     Case(
         "files.checkpoints.read",
@@ -679,15 +804,15 @@ CASES = (
         "files.images.read_photo",
         images.PictureError,
         "moving",
-        "holds 2 pictures .* expected one",
+        "holds 2 pictures, which move; expected one",
         lambda g, m: images.read_photo(g.folder / "small.webp"),
     ),
     Case(
         "files.images.read_photo",
         images.PictureError,
         "too large one",
-        "expected at most 178 megapixels",
-        lambda g, m: images.read_photo(g.folder / "huge.png"),
+        "30000x30000 pixels need .* expected a smaller picture",
+        lambda g, m: (small_memory(m), images.read_photo(g.folder / "huge.png")),
     ),
     Case(
         "files.images.read_photo",
@@ -697,25 +822,102 @@ CASES = (
         lambda g, m: images.read_photo(g.folder / "kind.tif"),
     ),
     Case(
-        "files.images.write_photo",
+        "files.opening.load",
+        images.PictureError,
+        "it is larger than the memory",
+        "pixels need .* expected a smaller picture",
+        lambda g, m: (small_memory(m), opening.load((g.folder / "huge.png").read_bytes(), g.folder)),
+    ),
+    Case(
+        "files.opening.load",
+        images.PictureError,
+        "of a format that is not known",
+        "not a picture that can be read; expected",
+        lambda g, m: opening.load(b"text", g.folder),
+    ),
+    Case(
+        "files.opening.load",
+        images.PictureError,
+        "moving",
+        "holds 2 pictures, which move; expected one",
+        lambda g, m: opening.load((g.folder / "small.webp").read_bytes(), g.folder),
+    ),
+    Case(
+        "files.opening.load",
+        images.PictureError,
+        "broken",
+        "broken .* expected a whole",
+        lambda g, m: opening.load((g.folder / "cut.png").read_bytes(), g.folder),
+    ),
+    Case(
+        "files.opening.check_memory",
+        images.PictureError,
+        "a picture of this size [px] is larger than the memory that is free",
+        "pixels need .* expected a smaller picture",
+        lambda g, m: (small_memory(m), opening.check_memory((30_000, 30_000), g.folder)),
+    ),
+    Case(
+        "files.tags.parse",
+        V,
+        "it begins as neither does",
+        "expected the start of TIFF tags",
+        lambda g, m: tags.parse(b"no tags here"),
+    ),
+    Case(
+        "files.tiff.of_large_file",
+        images.PictureError,
+        "it has more than 8 bits a channel",
+        "BigTIFF of more than 8 bits a channel; expected 8. Save",
+        lambda g, m: tiff.of_large_file(SimpleNamespace(tag_v2={258: (16, 16, 16)}), g.folder),
+    ),
+    Case(
+        "files.tiff.samples16",
+        images.PictureError,
+        "colours of another kind",
+        "TIFF of 16 bits, kind 8, .* expected grey, RGB or CMYK. Convert it",
+        lambda g, m: samples16(g.folder, 8),
+    ),
+    Case(
+        "files.tiff.samples16",
+        images.PictureError,
+        "a picture larger than the memory",
+        "pixels need .* expected a smaller picture",
+        lambda g, m: (small_memory(m), samples16(g.folder, 1, 2_000_000)),
+    ),
+    Case(
+        "files.tiff.samples16",
+        images.PictureError,
+        "a broken file",
+        "broken .* expected a whole",
+        lambda g, m: samples16(g.folder, 1, 80),
+    ),
+    Case(
+        "files.images.encode_photo",
         images.PictureError,
         "the suffix is unknown",
         r"suffix '\.gif' was given; expected one of",
-        lambda g, m: images.write_photo(g.folder / "a.gif", images.Photo(PHOTO)),
+        lambda g, m: images.encode_photo(g.folder / "a.gif", images.Photo(PHOTO)),
     ),
     Case(
-        "files.images.write_photo",
+        "files.images.encode_photo",
         images.PictureError,
         "the format cannot hold the picture (alpha",
         "alpha channel, which JPEG cannot hold. Write PNG",
-        lambda g, m: images.write_photo(g.folder / "a.jpg", images.Photo(PHOTO, PHOTO[:1])),
+        lambda g, m: images.encode_photo(g.folder / "a.jpg", images.Photo(PHOTO, PHOTO[:1])),
+    ),
+    Case(
+        "files.images.encode_photo",
+        images.PictureError,
+        "its size)",
+        "WEBP cannot hold this picture of 20000x1 .* Write PNG",
+        lambda g, m: images.encode_photo(g.folder / "a.webp", images.Photo(torch.zeros(3, 1, 20000))),
     ),
     Case(
         "files.images.write_photo",
         images.PictureError,
-        "its size)",
-        "WEBP cannot hold this picture of 20000x1 .* Write PNG",
-        lambda g, m: images.write_photo(g.folder / "a.webp", images.Photo(torch.zeros(3, 1, 20000))),
+        "as :func:`encode_photo`",
+        "alpha channel, which JPEG cannot hold. Write PNG",
+        lambda g, m: images.write_photo(g.folder / "a.jpg", images.Photo(PHOTO, PHOTO[:1])),
     ),
     Case(
         "files.images.write_photo",
@@ -731,6 +933,30 @@ CASES = (
         "could not be written .* expected a folder",
         lambda g, m: images.write_atomically(g.folder / "file/a", b"x"),
     ),
+    Case(
+        "files.networks.filled",
+        V,
+        "the tensors do not make the network",
+        "weights of it do not fit: 'weight' is missing. Download them again",
+        lambda g, m: networks.filled(lambda state: torch.nn.Linear(1, len(state["weight"])), {}, "it"),
+    ),
+    Case(
+        "files.pickle_index.read_index",
+        pickle_index.ForbiddenError,
+        "it names code",
+        "builtins.print",
+        lambda g, m: pickle_index.read_index(io.BytesIO(b"cbuiltins\nprint\n.")),
+        ours=False,
+    ),
+    Case(
+        "files.pickle_index.read_index",
+        pickle.UnpicklingError,
+        "it holds what `torch.save` does not write. Where its bytes are damaged, nearly any other error may come: "
+        "pickle promises no list",
+        "an instruction that weights do not need",
+        lambda g, m: pickle_index.read_index(io.BytesIO(b"\x8f.")),
+        ours=False,
+    ),
     # Mathematics and networks
     Case(
         "geometry.fit_similarity",
@@ -738,6 +964,48 @@ CASES = (
         "the source points coincide",
         "all source points coincide; five different landmarks were expected",
         lambda g, m: fit_similarity(torch.ones(5, 2), torch.tensor(TEMPLATE)),
+    ),
+    Case(
+        "geometry.fit_similarity",
+        V,
+        "there are not as many points, or points of more than two numbers",
+        r"points \(4, 2\) to bring to \(5, 2\); expected as many",
+        lambda g, m: fit_similarity(torch.rand(4, 2), torch.tensor(TEMPLATE)),
+    ),
+    Case(
+        "geometry.invert",
+        V,
+        "there is none: everything falls on a line, a number is not finite, or the shape is another",
+        "cannot be inverted; expected finite numbers",
+        lambda g, m: geometry.invert(torch.zeros(2, 3)),
+    ),
+    Case(
+        "geometry.to_template",
+        V,
+        "less than a pixel, or a margin that is negative or not finite",
+        "size=0, margin=0; expected at least 1 px",
+        lambda g, m: geometry.to_template(0, 0),
+    ),
+    Case(
+        "geometry.warp",
+        V,
+        "an affine without an inverse",
+        "cannot be inverted; expected finite numbers",
+        lambda g, m: geometry.warp(PHOTO, torch.zeros(2, 3), (4, 4)),
+    ),
+    Case(
+        "geometry.warp",
+        V,
+        "one that looks further away than any picture lies",
+        r"looks at \[.*; expected at most 1e\+15 px",
+        lambda g, m: geometry.warp(PHOTO, torch.tensor([[1.0, 0, 1e30], [0, 1, 0]]), (4, 4)),
+    ),
+    Case(
+        "geometry.warp",
+        V,
+        "a picture or a result without a pixel; another padding",
+        "a result of .0, 4. and the padding 'border'; expected",
+        lambda g, m: geometry.warp(PHOTO, torch.eye(2, 3), (0, 4)),
     ),
     Case(
         "models.codeformer.config_from_state",
@@ -789,6 +1057,20 @@ CASES = (
         "of another embedder",
         SAME_EMBEDDER,
         lambda g, m: compare.compare_identity(FACES, FACES, None, ColourEmbedder(), OTHERS),
+    ),
+    Case(
+        "references.likeness.likeness",
+        V,
+        "the people's embeddings have another length",
+        "references of 'anna' have 3 numbers; expected 2",
+        lambda g, m: likeness.likeness(torch.ones(1, 2), KNOWN),
+    ),
+    Case(
+        "references.likeness.likeness",
+        V,
+        "those given are no (N,E)",
+        r"embeddings of shape \(3,\), torch.float32; expected float",
+        lambda g, m: likeness.likeness(torch.ones(3), KNOWN),
     ),
     Case(
         "references.encoding.encode_references",
@@ -852,6 +1134,13 @@ CASES = (
         lambda g, m: matching.look_at(g.crops, OTHERS, EMBEDDERS),
     ),
     Case(
+        "references.matching.look_at",
+        V,
+        "embeddings of another length than theirs",
+        "references of 'anna' have 3 numbers; expected 2",
+        lambda g, m: matching.look_at(g.crops, KNOWN, both(ShortEmbedder())),
+    ),
+    Case(
         "references.matching.match_looks",
         V,
         "as :func:`match_people`",
@@ -864,6 +1153,20 @@ CASES = (
         "a name that is not among the references",
         ONE_OF,
         lambda g, m: matching.match_people(torch.zeros(1, 1), torch.zeros(1, 1), [0], KNOWN, manual={0: "zoe"}),
+    ),
+    Case(
+        "references.matching.match_people",
+        V,
+        "tensors of other shapes or that are not finite",
+        r"evidence of 1 faces and 1 people .* expected \(1, 1\) numbers",
+        lambda g, m: matching.match_people(torch.full((1, 1), torch.nan), torch.zeros(1, 1), [0], KNOWN),
+    ),
+    Case(
+        "references.matching.match_people",
+        V,
+        "a place that is none of the faces'",
+        "Place 7 was named by hand; expected 0 to 0",
+        lambda g, m: matching.match_people(torch.zeros(1, 1), torch.zeros(1, 1), [0], KNOWN, manual={7: "anna"}),
     ),
     Case(
         "references.matching.match_people",
@@ -899,6 +1202,34 @@ CASES = (
         "the file could not be written",
         "could not be written .* expected a folder",
         lambda g, m: saving.save_references(KNOWN, g.folder / "file/a.safetensors"),
+    ),
+    Case(
+        "references.saving.save_references",
+        V,
+        "the references could not be read again",
+        "cannot be saved: the embedder is 'x'; expected one of .* Encode the photographs again",
+        lambda g, m: saving.save_references(replace(KNOWN, embedder="x"), g.folder / "a.safetensors"),
+    ),
+    Case(
+        "references.saving.load_references",
+        V,
+        "references with values that cannot be",
+        "cannot be used: 'faces' of 'anna' holds NaN .*; expected numbers. Encode",
+        lambda g, m: (saved_nan(g.folder / "nan.safetensors"), saving.load_references(g.folder / "nan.safetensors")),
+    ),
+    Case(
+        "references.soundness.check_shape",
+        V,
+        "a tensor has a row for each photograph and is no larger than any restorer's.",
+        r"'x' has the shape \(2, 3\); expected 1 rows",
+        lambda g, m: soundness.check_shape("x", (2, 3), 1),
+    ),
+    Case(
+        "references.soundness.check_sound",
+        V,
+        "references can be used by the restorer and the embedder that they name.",
+        "a fingerprint is 'x'; expected sixteen digits",
+        lambda g, m: soundness.check_sound(replace(KNOWN, restorer="x")),
     ),
     Case(
         "references.saving.load_references",
@@ -948,6 +1279,29 @@ CASES = (
         "a strength outside 0 to 1",
         "strength of the references was 2; expected 0 to 1",
         lambda g, m: transfer.transfer_texture(g.tokens, KNOWN, 2),
+    ),
+    Case(
+        "references.transfer.transfer_texture",
+        V,
+        "with features of other shapes",
+        r"content of the references of 'anna' have the shape \(8, 4, 4\), but .* expected the same. Encode",
+        lambda g, m: transfer.transfer_texture(
+            g.tokens, replace(KNOWN, people=(replace(person(), content=torch.zeros(1, 8, 4, 4)),)), people=["anna"]
+        ),
+    ),
+    Case(
+        "references.views.ReferencePhoto",
+        V,
+        "another weight",
+        "weight of 'a' was 0; expected 1e-06 to 1e",
+        lambda g, m: views.ReferencePhoto(PHOTO, "a", "anna", 0),
+    ),
+    Case(
+        "references.views.ReferencePhoto",
+        V,
+        "a name that is empty",
+        "'a' names no person; expected a name",
+        lambda g, m: views.ReferencePhoto(PHOTO, "a", ""),
     ),
     Case(
         "references.transfer.photographs_for",
@@ -1299,6 +1653,21 @@ CASES = (
         lambda g, m: pipeline.restore_crops(crop.aligned_crops(NAN), Models(g.restorer)),
     ),
 )
+
+
+def saved_nan(path):
+    """A file of references in which one number is none."""
+    saving.save_references(KNOWN, path)
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    save_file(load_file(path) | {"0.faces": NAN.clone()}, path, about)
+
+
+class ShortEmbedder(ColourEmbedder):
+    """One that makes two numbers."""
+
+    def embed(self, faces):
+        return super().embed(faces)[:, :2]
 
 
 def unfit(monkeypatch):

@@ -157,3 +157,53 @@ def test_a_face_far_outside_sees_the_border():
     out = warp(image, similarity(1.5, 0, -1e4, -1e4), (8, 8))
     torch.testing.assert_close(out, image[:, -1:, -1:].expand(3, 8, 8))
     assert float(warp(image, similarity(1.5, 0, 1e4, 1e4), (8, 8), "zeros").abs().max()) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 0.004, 0.3, 1.0, 7.0, 1e6])
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+def test_a_picture_beside_the_result_shows_its_edge(scale, padding):
+    grey = torch.full((1, 9, 13), 0.25)
+    for x in (-1e6, -40.0, 0.0, 40.0, 1e6):
+        for y in (-1e6, 0.0, 60.0):
+            out = warp(grey, similarity(scale, 20, x, y), (16, 16), padding)
+            assert out.shape == (1, 16, 16) and float(out.min()) >= -0.1 and float(out.max()) <= 0.35
+            if padding == "border":
+                assert float((out - 0.25).abs().max()) < 1e-5
+
+
+def test_a_picture_that_is_nearly_nothing_costs_nothing():
+    image = picture(40, 60)
+    out = warp(image, similarity(1e-6, 0, 8, 8), (16, 16))  # a pixel of the result is a million of the picture
+    torch.testing.assert_close(out, image.mean((1, 2), keepdim=True).expand(3, 16, 16), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [
+        [[0.0, 0, 0], [0, 0, 0]],
+        [[1.0, 1, 0], [1, 1, 0]],
+        [[math.nan, 0, 0], [0, 1, 0]],
+        [[1.0, 0, math.inf], [0, 1, 0]],
+    ],
+)
+def test_affines_without_an_inverse(affine):
+    affine = torch.tensor(affine)
+    for step in (invert, lambda affine: warp(picture(4, 4), affine, (4, 4))):
+        with pytest.raises(ValueError, match=r"cannot be inverted; expected finite numbers and a scale above 0"):
+            step(affine)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "padding"),
+    [((3, 0, 4), (4, 4), "zeros"), ((4, 4), (4, 4), "zeros"), ((3, 4, 4), (0, 4), "zeros"), ((3, 4, 4), (4, 4), "x")],
+)
+def test_pictures_without_a_pixel(shape, size, padding):
+    with pytest.raises(ValueError, match="of at least a pixel, and 'border' or 'zeros'"):
+        warp(torch.zeros(shape), scaling(1), size, padding)
+
+
+@pytest.mark.parametrize(("size", "margin"), [(0, 0.0), (8, -1.0), (8, math.nan), (8, math.inf)])
+def test_crops_that_cannot_be(size, margin):
+    for step in (template, to_template):
+        with pytest.raises(ValueError, match=r"Crops got size=.*; expected at least 1 px and 0"):
+            step(size, margin)

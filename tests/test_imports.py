@@ -23,6 +23,8 @@ OPTIONAL = {
     "gradio",
     "skimage",
     "lpips",
+    "pillow_heif",
+    "pillow_jxl",
 }
 
 
@@ -90,7 +92,7 @@ def test_the_package_never_imports_itself_by_name():
 
 
 # What is written in gradio's terms throughout; it is loaded where gradio was found installed.
-PAGE = {ROOT / "core/apps/page/layout.py", ROOT / "core/apps/page/view.py"}
+PAGE = {ROOT / "core/apps/page" / f"{name}.py" for name in ("door", "layout", "listening", "uploads", "view")}
 
 
 def test_optional_packages_are_imported_where_they_are_used():
@@ -164,7 +166,7 @@ def test_every_package_is_in_the_wheel():
 
 # The rooms of core, from the ground up: a room imports those below it, and none beside it.
 FLOORS = (
-    ("records", "geometry", "weights"),
+    ("records", "geometry", "weights", "finite", "devices"),
     ("batches", "files", "models"),
     ("faces",),
     ("restorers",),
@@ -226,6 +228,6 @@ def test_every_file_has_a_test_of_its_name():
     assert [str(path.relative_to(ROOT)) for path in files if not test_of(path).is_file()] == []
     # What is about several files, or about none: the names of all others lead to their file.
     whole = {"test_imports.py", "test_shipped.py", "test_errors.py", "test_examples.py", "test_repository.py"}
-    whole |= {"nodes/test_frontend.py", "nodes/test_host.py"}
+    whole |= {"nodes/test_frontend.py", "nodes/test_host.py", "campaign/test_campaign.py"}
     there = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")}
     assert there - {str(test_of(path).relative_to(ROOT / "tests")) for path in files} == whole

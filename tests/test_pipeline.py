@@ -486,3 +486,8 @@ def test_refinement_reports_its_steps_and_can_be_stopped(refining, scenes):
 
     with pytest.raises(KeyboardInterrupt):
         restore_photos(photo, knowing(refining), scenes.detect, refined(4), None, stop)
+
+
+def test_no_photographs_are_none_restored():
+    result = restore_photos(torch.zeros(0, 3, 40, 50), Models(Stripes()), [])
+    assert result.pixels.shape == (0, 3, 40, 50) and result.masks.shape == (0, 1, 40, 50) and result.faces == ()

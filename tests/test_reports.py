@@ -18,12 +18,13 @@ def test_a_face_is_told_in_pixels_and_rounded():
         "box": [1.23, 2.0, 30.0, 40.0],
         "score": 0.9877,
         "landmarks": [[1.0, 2.01], [3.0, 2.0], [2.0, 3.0], [1.0, 4.0], [3.0, 4.0]],
+        "turned": 0,
         "sharpness": 0.123,
         "eye_distance": 61.3,
         "noise": 0.0124,
         "damage": 0.5,
     }
-    assert set(face_record(Face(0, 0, (0, 0, 1, 1), 1.0, POINTS))) == {"index", "box", "score", "landmarks"}
+    assert set(face_record(Face(0, 0, (0, 0, 1, 1), 1.0, POINTS))) == {"index", "box", "score", "landmarks", "turned"}
 
 
 def test_a_face_that_was_left_alone_says_why():

@@ -64,15 +64,19 @@ def faces_in_boxes(
         Faces numbered as the boxes are, in each photograph.
 
     Raises:
-        ValueError: a box without area, or not as many lists of boxes as photographs.
+        ValueError: a box without area, not as many lists of boxes as photographs, or not as many scores as boxes.
     """
     if len(boxes) != len(photos):
         raise ValueError(f"Got boxes for {len(boxes)} photographs, but {len(photos)} photographs; expected as many.")
     faces = []
+    if [len(given) for given in boxes] != [len(given) for given in scores]:
+        raise ValueError(
+            f"Got {[len(given) for given in scores]} scores for {[len(given) for given in boxes]} boxes of each "
+            "photograph; expected one for each box."
+        )
     for image, (photo, given) in enumerate(zip(photos, boxes, strict=True)):
         for box in given:
-            if not (box[2] > box[0] and box[3] > box[1] and all(map(math.isfinite, box))):
-                raise ValueError(f"A box of photograph {image} was {tuple(box)}; expected x0 < x1 and y0 < y1 in px.")
+            _check_box(box, f"A box of photograph {image}")
         if not given:
             continue
         smallest = min(max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in given)
@@ -122,11 +126,21 @@ def faces_from_meshes(meshes: Sequence[Sequence[tuple[Box, Tensor, float]]]) -> 
 
 
 def upright_landmarks(box: Box) -> Points:
-    """The landmarks of an upright frontal face, as large as fits into the box, in its middle."""
+    """The landmarks of an upright frontal face, as large as fits into the box, in its middle.
+
+    Raises:
+        ValueError: a box without area.
+    """
+    _check_box(box, "The box")
     x0, y0, x1, y1 = FACE_BOX
     scale = min((box[2] - box[0]) / (x1 - x0), (box[3] - box[1]) / (y1 - y0))
     dx, dy = ((box[i] + box[i + 2]) / 2 - scale * (FACE_BOX[i] + FACE_BOX[i + 2]) / 2 for i in (0, 1))
     return tuple((scale * x + dx, scale * y + dy) for x, y in TEMPLATE)
+
+
+def _check_box(box: Box, name: str) -> None:
+    if len(box) != 4 or not all(map(math.isfinite, box)) or not (box[2] > box[0] and box[3] > box[1]):
+        raise ValueError(f"{name} was {tuple(box)}; expected x0 < x1 and y0 < y1 in px.")
 
 
 def crop_regions(crops: Crops) -> list[Region]:

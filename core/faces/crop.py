@@ -48,13 +48,12 @@ def crop_faces(
         and the masks are 0. Empty when there are no faces.
 
     Raises:
-        ValueError: photographs of another shape, or landmarks that are not those of a face.
+        ValueError: photographs of another shape, a size or a margin that is none, a face of another photograph, or
+            landmarks that are not those of a face.
     """
-    if size < 1 or margin < 0:
-        raise ValueError(f"Crops got size={size}, margin={margin}; expected at least 1 px and 0.")
+    target = geometry.template(size, margin)
     check_photos(photos)
     faces = tuple(sorted(faces, key=lambda face: (face.image, face.index)))
-    target = geometry.template(size, margin)
     device = photos[0].device if len(photos) else None
     affines = torch.zeros(len(faces), 2, 3, dtype=torch.float64)
     pixels = torch.zeros(len(faces), 3, size, size, device=device)
@@ -182,9 +181,9 @@ def maps_into_crops(crops: Crops, maps: Tensor) -> Tensor:
 
 
 def check_photos(photos: Tensor | Sequence[Tensor]) -> None:
-    """Raise ValueError unless `photos` is (B,3,H,W) or a sequence of (3,H,W), floating point."""
+    """Raise ValueError unless `photos` is (B,3,H,W) or a sequence of (3,H,W), floating point, of a pixel or more."""
     for photo in photos:
-        if photo.ndim != 3 or photo.shape[0] != 3 or not photo.is_floating_point():
+        if photo.ndim != 3 or photo.shape[0] != 3 or not photo.numel() or not photo.is_floating_point():
             raise ValueError(
                 f"Got a photograph of shape {tuple(photo.shape)} and type {photo.dtype}; "
                 "expected (3, height, width) of a floating-point type with values from 0 to 1."
@@ -192,9 +191,15 @@ def check_photos(photos: Tensor | Sequence[Tensor]) -> None:
 
 
 def _align(face: Face, target: Tensor) -> Tensor:
-    points = torch.tensor(face.landmarks, dtype=torch.float64)
-    if points.shape != (5, 2) or not bool(points.isfinite().all()):
-        raise ValueError(f"{_name(face)} has landmarks {face.landmarks}; expected five finite points (x, y).")
+    try:
+        points = torch.tensor(face.landmarks, dtype=torch.float64)
+    except (TypeError, ValueError):  # no numbers, or not as many in each
+        points = torch.zeros(0)
+    if points.shape != (5, 2) or not bool((points.abs() < geometry.FARTHEST).all()):
+        raise ValueError(
+            f"{_name(face)} has landmarks {face.landmarks}; expected five finite points (x, y), of less than "
+            f"{geometry.FARTHEST:g} px."
+        )
     spread = (points - points.mean(0)).square().sum()
     likeness = 0.0
     if spread > 0:

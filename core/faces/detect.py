@@ -1,7 +1,8 @@
 """Finding faces: one function and one record, whatever network finds them.
 
 A network sees faces of a certain range of sizes well. So a photograph is looked at with its long side at 640 px, for
-large faces, and where it is larger once more, as large as its smallest faces need and `size` allows.
+large faces, and where it is larger once more, as large as its smallest faces need and `size` allows. A photograph
+without a clear upright face is also looked at in the other three turns (:mod:`.turned`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .crop import check_photos
 from .detectors import facexlib, insightface
 from .detectors.builtin import BuiltinBackend
 from .detectors.overlap import suppress
+from .turned import Found, back, doubtful, settled, turn
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ OVERVIEW = 640  # [px] long side of the look for large faces: what SCRFD and Ret
 NEEDED = 13.0  # [px] a face narrower than this is easily missed
 LARGEST = 320.0  # [px] larger faces are the overview's business
 SIZE = 3072
+TURNED_SIZE = 1280  # [px] the long side at most at which the other turns are looked at
 DEPTH = 3  # folders below `models_dir` that are searched: models/insightface/models/buffalo_l is three
 
 Detect = Callable[[Tensor], Sequence[Face]]  # photographs → faces: :func:`detect_faces` with its options filled in
@@ -71,6 +74,20 @@ class Detector:
 
     def find(self, photo: Tensor, threshold: float, min_size: float, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Faces of one photograph (3,H,W): boxes (n,4), points (n,5,2) [px] and scores (n,), likeliest first."""
+        found = self._upright(photo, threshold, min_size, size)
+        if not doubtful(photo, found, self._look_small):
+            return found
+        looks = [found]
+        for quarters in (1, 2, 3):
+            seen = self._upright(turn(photo, quarters), threshold, min_size, min(size, TURNED_SIZE))
+            looks.append(back(seen, quarters, *photo.shape[-2:]))
+        return settled(looks)
+
+    def _look_small(self, picture: Tensor, threshold: float) -> Found:
+        return self.backend.find(picture.clamp(0, 1), threshold)
+
+    def _upright(self, photo: Tensor, threshold: float, min_size: float, size: int) -> Found:
+        """Upright faces, as :meth:`find` has them."""
         long_side = max(photo.shape[-2:])
         near = min(long_side, size, max(OVERVIEW, round(long_side * NEEDED / max(min_size, 1.0))))
         picture = _shrink(photo, near)
@@ -84,9 +101,9 @@ class Detector:
         kept = kept[(boxes[kept, 2:] - boxes[kept, :2]).amax(1) >= min_size]
         return boxes[kept], points[kept], scores[kept]
 
-    def _look(self, picture: Tensor, photo: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _look(self, picture: Tensor, photo: Tensor, threshold: float) -> Found:
         """What the backend finds in a shrunk picture, in px of the photograph: the edges of the two coincide."""
-        boxes, points, scores = self.backend.find(picture.clamp(0, 1), threshold)
+        boxes, points, scores = self._look_small(picture, threshold)
         ratio = torch.tensor([photo.shape[-1] / picture.shape[-1], photo.shape[-2] / picture.shape[-2]])
         return (boxes + 0.5) * ratio.repeat(2) - 0.5, (points + 0.5) * ratio - 0.5, scores
 

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import face_batches
+from ..devices import falls_back
 from ..files.checkpoints import about, fingerprint_file, read
-from ..models.embedding import EmbeddingConfig, EmbeddingNet, RecognitionCrop
+from ..files.networks import filled
+from ..models.embedding import RECOGNITION_SIZE, EmbeddingConfig, EmbeddingNet, RecognitionCrop
 from .detect import Folders, find_files
 from .evidence import Calibration
 
@@ -96,19 +98,18 @@ class BuiltinEmbedder:
         state = {name: tensor.float() for name, tensor in read(path).items()}
         self.fingerprint = about(path).get("fingerprint", "")
         self.calibration = read_calibration(path, self.name)
-        try:
-            network = EmbeddingNet(EmbeddingConfig.from_state(state))
-            network.load_state_dict(state)
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(
-                f"'{path}' does not hold the embedding network: {error}. Install the package again, or name another "
-                "file."
-            ) from error
+        network = filled(
+            lambda state: EmbeddingNet(EmbeddingConfig.from_state(state)),
+            state,
+            f"the embedding network in '{path}'",
+            lambda network: network.embed(torch.zeros(1, 3, RECOGNITION_SIZE, RECOGNITION_SIZE)),
+            "cpu",
+        )
         self._length = network.config.dim
         # Small enough for float32 everywhere, and embeddings then do not depend on what a device is fast with.
-        network = network.eval().requires_grad_(False).to(device)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # faster on a CPU
+        self.network: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # faster on a CPU
 
+    @falls_back
     @torch.no_grad()
     def embed(self, faces: Tensor) -> Tensor:
         """See :class:`Embedder`."""

@@ -118,7 +118,8 @@ def paste_faces(
 
     Raises:
         ValueError: another number of restored faces or masks than of crops, other photographs than those the crops came
-            from, a background of other proportions, or restored pixels that are not finite.
+            from, masks of the photographs of another size, a background of other proportions, restored pixels that are
+            not finite, or with `in_place` pictures that share their memory.
     """
     _check(photos, crops, restored, masks, photo_masks, background)
     options = options or PasteOptions()
@@ -196,11 +197,11 @@ def _check(
                     "(NaN or infinite); nothing was pasted. Restoring in float32 may help."
                 )
     if photo_masks is not None:
-        given_sizes = tuple((mask.shape[-2], mask.shape[-1]) for mask in photo_masks)
-        if given_sizes != sizes:
+        shapes = [tuple(mask.shape) for mask in photo_masks]
+        if shapes != [(1, *size) for size in sizes]:
             raise ValueError(
-                f"Got photo masks of {_short(given_sizes)} for photographs of {_short(sizes)} (height, width); give "
-                "one of the same size for each."
+                f"Got photo masks of {_short(shapes)} for photographs of {_short(sizes)} (height, width); give one of "
+                "the same size for each, (1, height, width)."
             )
     if background is not None:
         check_photos(background)
@@ -224,14 +225,33 @@ def _canvases(
         if isinstance(photos, Tensor):
             return _resized(photos, scale)
         return [_resized(photo[None], scale)[0] for photo in photos]
+    if in_place:
+        _check_own_memory(source)
     if isinstance(source, Tensor):
         return source if in_place else source.clone()
     return list(source) if in_place else [picture.clone() for picture in source]
 
 
+def _check_own_memory(pictures: Tensor | Sequence[Tensor]) -> None:
+    """Raise ValueError where writing into one pixel would change another."""
+    places = [picture.data_ptr() for picture in pictures]
+    expanded = any(
+        step == 0 and n > 1 for picture in pictures for step, n in zip(picture.stride(), picture.shape, strict=True)
+    )
+    if expanded or len(set(places)) < len(places):
+        raise ValueError(
+            "Pictures that are to be written into (in_place) share their memory, such as what expand() gives; expected "
+            "pictures of their own. Give clones, or leave in_place out."
+        )
+
+
 def _resized(photos: Tensor, scale: float) -> Tensor:
+    """Resized pictures (B,3,H,W), in their own precision; computed in float32, as CPUs cannot reduce in less."""
     height, width = (max(1, round(side * scale)) for side in photos.shape[-2:])
-    return F.interpolate(photos, (height, width), mode="bicubic", antialias=scale < 1, align_corners=False).clamp(0, 1)
+    if not len(photos):
+        return photos.new_zeros(0, 3, height, width)
+    resized = F.interpolate(photos.float(), (height, width), mode="bicubic", antialias=scale < 1, align_corners=False)
+    return resized.clamp(0, 1).to(photos.dtype)
 
 
 def _match_colour(restored: Tensor, original: Tensor, mask: Tensor, margin: float, amount: float) -> Tensor:
@@ -397,5 +417,5 @@ def _shift(x: float, y: float) -> Tensor:
     return torch.tensor([[1, 0, x], [0, 1, y]], dtype=torch.float64)
 
 
-def _short(sizes: tuple[tuple[int, int], ...]) -> str:
+def _short(sizes: Sequence[tuple[int, ...]]) -> str:
     return ", ".join(map(str, sizes[:4])) + (", ..." if len(sizes) > 4 else "")

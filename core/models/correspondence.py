@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .restorer import ResBlock
+from .sampling import sample
 from .texture import positions
 
 NEAR = 0.14  # spread of the bias to the same place, in [-1,1] of the face
@@ -45,7 +46,7 @@ def warp(pictures: Tensor, flow: Tensor) -> Tensor:
         flow = F.interpolate(flow, (side, side), mode="bilinear", align_corners=False)
     grid = rearrange(positions(side, flow).float() + flow, "n c y x -> n y x c")
     # In float32: bfloat16's places would be off by half a pixel of 128.
-    return F.grid_sample(pictures.float(), grid.float(), padding_mode="border", align_corners=False).to(pictures)
+    return sample(pictures.float(), grid.float()).to(pictures)
 
 
 class Correspondence(nn.Module):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..geometry import TEMPLATE_SIZE, fit_similarity, invert, template
+from .sampling import sample
 
 # Where recognition networks expect eyes, nose tip and mouth corners in their 112 px input (deepinsight/insightface,
 # MIT).
@@ -63,7 +64,7 @@ class RecognitionCrop(nn.Module):
         if height > SAMPLED:
             faces = F.avg_pool2d(faces, height // SAMPLED)
         grid = self.grid.to(faces.device).expand(len(faces), -1, -1, -1)
-        return F.grid_sample(faces, grid, align_corners=False, padding_mode="border")
+        return sample(faces, grid)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ..faces.crop import template_view
 from ..faces.evidence import chance, log_odds
 from ..faces.identity import Embedders
 from ..faces.measure import measure_quality
+from ..finite import is_finite
 from ..records import Crops, Face, FaceQuality, References
 from .encoding import check_embedders
 from .likeness import effective_count, likeness, mean_identity_embedding
@@ -91,19 +92,14 @@ def look_at(crops: Crops, references: References, embedders: Embedders) -> Looks
         embedders: those that the references were embedded by.
 
     Raises:
-        ValueError: other embedders.
+        ValueError: other embedders, or embeddings of another length than theirs.
     """
     check_embedders(references, embedders)
     identity, matching = embedders.identity, embedders.matching
     views = template_view(crops)
     qualities = qualities_of(crops)
     own = identity.embed(views)
-    scores = (
-        own @ torch.stack([mean_identity_embedding(p) for p in references.people]).to(own).T
-        if references.people
-        else None
-    )
-    scores = own.new_zeros(len(own), 0) if scores is None else scores
+    scores = likeness(own, references, mean_identity_embedding)
     counts = [effective_count(person) for person in references.people]
     evidence = identity.calibration.evidence(scores, qualities, counts)
     clean = [n for n, quality in enumerate(qualities) if quality.severity <= CLEAN]
@@ -133,6 +129,8 @@ def match_looks(
     Raises:
         ValueError: as :func:`match_people`.
     """
+    if not looks:
+        return ()
     faces = [face for look in looks for face in look.faces]
     evidence, scores = (torch.cat([getattr(look, name) for look in looks]) for name in ("evidence", "scores"))
     for group in linked_faces(faces, torch.cat([look.embeddings for look in looks])):
@@ -180,13 +178,23 @@ def match_people(
             said.
 
     Raises:
-        ValueError: a name that is not among the references, or a threshold that is no such chance.
+        ValueError: tensors of other shapes or that are not finite, a name that is not among the references, a place
+            that is none of the faces', or a threshold that is no such chance.
     """
     threshold = ENOUGH if threshold is None else threshold
     check_threshold(threshold)
     manual = manual or {}
     names = [person.name for person in references.people]
     check_names([name for name in manual.values() if name is not None], references)
+    for name, tensor in (("evidence", evidence), ("scores", scores)):
+        if tuple(tensor.shape) != (len(images), len(names)) or not is_finite(tensor):
+            raise ValueError(
+                f"The {name} of {len(images)} faces and {len(names)} people has the shape {tuple(tensor.shape)} or "
+                f"holds NaN; expected ({len(images)}, {len(names)}) numbers. Check the pictures and the embedder."
+            )
+    for place in manual:
+        if place not in range(len(images)):
+            raise ValueError(f"Place {place} was named by hand; expected 0 to {len(images) - 1}, one of the faces.")
     matches = {place: _by_hand(name, names, evidence[place], scores[place]) for place, name in manual.items()}
     for image in dict.fromkeys(images):
         there = [n for n, at in enumerate(images) if at == image]

@@ -13,6 +13,7 @@ from ..faces.crop import maps_into_crops, pick_crops, template_masks, template_v
 from ..faces.evidence import amount
 from ..faces.measure import luma, measure_quality
 from ..faces.preview import COLOURS
+from ..geometry import TEMPLATE_SIZE
 from ..records import Crops, FaceQuality, FaceTokens, Person, References
 from .code_blending import blend_codes
 from .encoding import check_restorer
@@ -78,8 +79,8 @@ def transfer_texture(
         New tokens. At strength 0, and where there is nobody to take from, those that were given.
 
     Raises:
-        ValueError: references of another restorer, a name that is not among them, not as many names as faces, or a
-            strength outside 0 to 1.
+        ValueError: references of another restorer or with features of other shapes, a name that is not among them, not
+            as many names as faces, or a strength outside 0 to 1.
     """
     check_strength(strength)
     fits = _fit(tokens, references, people)
@@ -180,11 +181,27 @@ def _fit(tokens: FaceTokens, references: References, people: Sequence[str | None
         if name is None:
             fits.append(_Fit())
             continue
+        _check_features(by_name[name], tokens)
         face = pick_crops(tokens.crops, [n])
         own = face.faces[0].quality or measure_quality(face)[0]
         rows, unused = _usable(face, own.severity, by_name[name], qualities[name])
         fits.append(_Fit(by_name[name], tuple(rows), unused, needed(own)))
     return fits
+
+
+def _check_features(person: Person, tokens: FaceTokens) -> None:
+    """Raise ValueError unless a person's photographs were encoded to what the tokens' restorer encodes faces to."""
+    pairs = {"content": (person.content, tokens.content), "code words": (person.code_latent, tokens.code_latent)}
+    for side, own in tokens.skips.items():
+        if side != TEMPLATE_SIZE:
+            pairs[f"features of {side} px"] = (person.skips.get(side, own.new_zeros(0)), own)
+    for name, (found, own) in pairs.items():
+        if found.shape[1:] != own.shape[1:]:
+            raise ValueError(
+                f"The {name} of the references of '{person.name}' have the shape {tuple(found.shape[1:])}, but this "
+                f"restorer '{tokens.restorer.name}' makes {tuple(own.shape[1:])}; expected the same. Encode the "
+                "photographs again with it."
+            )
 
 
 def _usable(

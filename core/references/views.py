@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,7 @@ WORST = 0.8
 # Shades (see :func:`..faces.measure.shades`) below which it is a drawing, or a copy that has lost as much. Of 3,403
 # photographs of the train split 15 have less: engravings, drawings and prints in black and white alone.
 SHADELESS = 4.0
+WEIGHTS = 1e-6, 1e6  # the least and the largest weight of a photograph, whose squares are summed
 MOST_FACES = 5  # of one photograph, the largest, that may be the person's
 
 
@@ -35,7 +35,10 @@ class ReferencePhoto:
         pixels: (3,H,W) float RGB in [0,1].
         source: what it is called in reports.
         person: whom it shows, among others perhaps.
-        weight: how much it counts beside the person's others, above 0.
+        weight: how much it counts beside the person's others, a millionth to a million.
+
+    Raises:
+        ValueError: another weight, or a name that is empty.
     """
 
     pixels: Tensor
@@ -44,8 +47,10 @@ class ReferencePhoto:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.weight < math.inf:
-            raise ValueError(f"The weight of '{self.source}' was {self.weight}; expected a number above 0.")
+        if not WEIGHTS[0] <= self.weight <= WEIGHTS[1]:
+            raise ValueError(
+                f"The weight of '{self.source}' was {self.weight}; expected {WEIGHTS[0]:g} to {WEIGHTS[1]:g}."
+            )
         if not self.person:
             raise ValueError(f"'{self.source}' names no person; expected a name that is not empty.")
 

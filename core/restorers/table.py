@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..files.checkpoints import Checkpoint, about, fingerprint, inspect, read
+from ..files.networks import filled
 from ..geometry import TEMPLATE_SIZE
 from ..models.codeformer import CodeFormer, config_from_state
 from ..models.generative import GenerativeNet
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[], None]
 Ours = ResemblanceNet | GenerativeNet
+Codebook = TypeVar("Codebook", bound=nn.Module)
 SMALLEST_ONNX = 20 << 20  # [bytes] smaller ones are face detectors and the like
 OTHER_SIDES = re.compile(r"(?<!\d)(128|256|1024|2048)(?!\d)")  # GPEN-BFR-1024.onnx and its kin
 BUILTIN = Path(__file__).parents[1] / "weights" / "restorer.safetensors"
@@ -59,31 +62,34 @@ class Family:
 
 
 def _token_restorer(
-    family: Family, state: Mapping[str, Tensor], network: nn.Module, device: torch.device, dtype: torch.dtype | None
-) -> Restorer:
-    try:
-        network.load_state_dict(dict(state), assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(
-            f"These weights look like {family.name} but do not fit: {reason}. Download them again."
-        ) from error
+    family: Family,
+    state: Mapping[str, Tensor],
+    build: Callable[[Mapping[str, Tensor]], Codebook],
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> tuple[Restorer, Codebook]:
+    network = filled(build, state, family.name, _restores_a_face)
     dtype = dtype or faster_dtype(device)
-    network.eval().requires_grad_(False)
     network.to(device, dtype)
     if dtype == torch.bfloat16:
         # Faster still. Not in float32: there a CPU's channels-last GroupNorm loses digits, 3e-4 in CodeFormer's output.
         network.to(memory_format=torch.channels_last)
-    return TokenRestorer(network, family.name, family.licence, fingerprint(state))
+    return TokenRestorer(network, family.name, family.licence, fingerprint(state)), network
+
+
+def _restores_a_face(network: nn.Module) -> None:
+    """Send a face through a network, to see whether its layers fit each other."""
+    faces = torch.empty(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE, device="meta")
+    restored = TokenRestorer(network, "", "", "").restore(faces)
+    if restored.shape != faces.shape:
+        raise ValueError(f"it makes {tuple(restored.shape)} of {tuple(faces.shape)}")
 
 
 def _ours(build: Callable[[Mapping[str, Tensor]], Ours]) -> Load:
     """How a restorer of ours is loaded, with the parts that belong to it."""
 
     def load(family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None) -> Restorer:
-        with torch.device("meta"):  # no time goes into random weights that are replaced at once
-            network = build(state)
-        restorer = _token_restorer(family, state, network, device, dtype)
+        restorer, network = _token_restorer(family, state, build, device, dtype)
         attach_transfer(restorer, network)
         attach_prior(restorer, network)
         return restorer
@@ -130,21 +136,21 @@ def _part(
         return None
     if about(path).get("restorer") != restorer.fingerprint:
         return None
-    state = read(path)
-    part = build(state)
-    part.load_state_dict(state)
-    return part.eval().requires_grad_(False).to(network.embedding.device, network.embedding.dtype)
+    part = filled(build, read(path), f"'{path}'")
+    return part.to(network.embedding.device, network.embedding.dtype)
 
 
 def _load_codeformer(
     family: Family, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype | None
 ) -> Restorer:
+    return _token_restorer(family, state, _codeformer, device, dtype)[0]
+
+
+def _codeformer(state: Mapping[str, Tensor]) -> CodeFormer:
     config = config_from_state({name: tuple(tensor.shape) for name, tensor in state.items()})
     if config.image_size != TEMPLATE_SIZE:
-        raise ValueError(f"This CodeFormer is for faces of {config.image_size} px; expected {TEMPLATE_SIZE} px.")
-    with torch.device("meta"):
-        network = CodeFormer(config)
-    return _token_restorer(family, state, network, device, dtype)
+        raise ValueError(f"it is for faces of {config.image_size} px; expected {TEMPLATE_SIZE} px")
+    return CodeFormer(config)
 
 
 def _load_spandrel(
@@ -254,7 +260,7 @@ def can_load(path: Path) -> bool:
     """
     try:
         checkpoint = inspect(path)
-    except (OSError, ValueError):
+    except (OSError, ValueError, MemoryError):
         return False
     if checkpoint.format == "onnx":
         installed = importlib.util.find_spec("onnxruntime") is not None
@@ -295,12 +301,7 @@ def load_restorer(
             f"'{checkpoint.path}' holds {len(checkpoint.tensors)} tensors ({some}, …) of no restorer that is known; "
             f"expected {', '.join(f.name for f in FAMILIES)} or an ONNX file. Choose another file."
         )
-    try:
-        return family.load(family, read(checkpoint.path), device, dtype)
-    except KeyError as error:
-        raise ValueError(
-            f"'{checkpoint.path}' looks like {family.name} but lacks the tensor {error}; download it again."
-        ) from error
+    return family.load(family, read(checkpoint.path), device, dtype)
 
 
 def builtin_restorer(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> TokenRestorer:

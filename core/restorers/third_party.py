@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import face_batches
+from ..devices import falls_back
 from ..files.checkpoints import fingerprint, fingerprint_file
 from ..geometry import TEMPLATE_SIZE
 
@@ -59,14 +60,14 @@ class SpandrelRestorer:
         device: torch.device,
         dtype: torch.dtype | None,
     ) -> None:
-        from spandrel import MAIN_REGISTRY, ModelLoader, UnsupportedModelError
+        from spandrel import MAIN_REGISTRY, ModelLoader
 
         self.name = architecture
         self.licence = licence
         self.fingerprint = fingerprint(state)
         try:
             descriptor = ModelLoader("cpu", MAIN_REGISTRY).load_from_state_dict(dict(state))
-        except (RuntimeError, KeyError, ValueError, UnsupportedModelError) as error:
+        except Exception as error:  # wrong shapes make its readers stumble in many ways
             reason = str(error).strip() or type(error).__name__
             raise ValueError(
                 f"These weights look like {architecture}, but its network cannot take them "
@@ -74,6 +75,7 @@ class SpandrelRestorer:
             ) from error
         self.network = descriptor.model.to(device, dtype or torch.float32).eval().requires_grad_(False)
 
+    @falls_back
     @torch.no_grad()
     def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
         """Restore aligned faces (see :class:`..records.Restorer`). These networks have no fidelity to set."""
@@ -83,6 +85,7 @@ class SpandrelRestorer:
         with _between_layers(self.network, progress):
             for batch in face_batches(faces, parameter.device):
                 result = CALLS[self.name](self.network, (batch.float() * 2 - 1).to(parameter))
+                _check_shape(self.name, result, batch)
                 restored.append(_to_unit(result).to(faces.device))
         return torch.cat(restored)
 
@@ -146,16 +149,28 @@ class OnnxRestorer:
         restored = [faces[:0].float()]
         for batch in face_batches(faces, torch.device("cpu")):
             feed[self._image.name] = (batch.float() * 2 - 1).cpu().numpy().astype(NUMPY[self._image.type])
-            result = torch.from_numpy(self._session.run(None, feed)[0])
-            if result.shape != batch.shape:
+            try:
+                result = torch.from_numpy(self._session.run(None, feed)[0])
+            except (
+                Exception
+            ) as error:  # onnxruntime's errors share no class but this one; nor need the result be numbers
                 raise ValueError(
-                    f"The ONNX network '{self.name}' gave {tuple(result.shape)}; expected {tuple(batch.shape)}. "
+                    f"The ONNX network '{self.name}' failed ({str(error).strip().splitlines()[0]}); expected a face. "
                     "Choose a 512 px face restorer."
-                )
+                ) from error
+            _check_shape(self.name, result, batch)
             restored.append(_to_unit(result).to(faces.device))
             if progress:
                 progress()
         return torch.cat(restored)
+
+
+def _check_shape(name: str, result: Tensor, batch: Tensor) -> None:
+    if result.shape != batch.shape:
+        raise ValueError(
+            f"The network '{name}' gave {tuple(result.shape)}; expected {tuple(batch.shape)}. Choose a 512 px face "
+            "restorer."
+        )
 
 
 def _to_unit(picture: Tensor) -> Tensor:

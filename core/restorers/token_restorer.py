@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import batch_size, check_faces, face_batches, in_batches
+from ..devices import falls_back
 from ..geometry import TEMPLATE_SIZE
 from ..models.lookup import adain, look_up
 from ..models.transfer import Photographs, TransferGuide, TransferNet
@@ -80,6 +81,7 @@ class TokenRestorer:
         """The fidelity (content weight) that None stands for."""
         return self._steps.default_content
 
+    @falls_back
     @torch.no_grad()
     def restore(self, faces: Tensor, fidelity: float | None = None, progress: Progress | None = None) -> Tensor:
         """See :meth:`..records.Restorer.restore`. Code words are taken as the network would.
@@ -96,6 +98,7 @@ class TokenRestorer:
             restored.append(self._draw(content, code_latent, skips, weight, 1.0, progress).to(faces.device))
         return torch.cat(restored)
 
+    @falls_back
     @torch.no_grad()
     def encode(
         self, faces: Tensor, lookup: Lookup, progress: Progress | None = None, whole_skips: bool = False
@@ -119,6 +122,7 @@ class TokenRestorer:
         skips = {side: torch.cat([kept[side] for _, kept in batches]) for side in batches[0][1]}
         return content, code_latent, logits, confidence, skips
 
+    @falls_back
     @torch.no_grad()
     def decode(self, tokens: FaceTokens, progress: Progress | None = None) -> Tensor:
         """Draw the faces of tokens at the weights they carry: (N,3,512,512) float32 in [0,1], on the tokens' device."""
@@ -145,6 +149,7 @@ class TokenRestorer:
         """The network's prior over clean latents, by which it refines; None where it has none."""
         return self._steps.prior
 
+    @falls_back
     @torch.no_grad()
     def transfer(
         self,

@@ -120,7 +120,7 @@ def code_use(tokens: FaceTokens) -> CodeUse:
     words = tokens.logits.shape[-1]
     if not len(tokens):
         return CodeUse(0, words, 0.0, 0.0)
-    share = torch.bincount(tokens.logits.argmax(-1).flatten(), minlength=words).double()
+    share = torch.bincount(tokens.logits.argmax(-1).flatten(), minlength=words).float()
     share /= share.sum()
     perplexity = float(torch.special.entr(share).sum().exp())
     return CodeUse(int((share > 0).sum()), words, perplexity, float(tokens.confidence.mean()))

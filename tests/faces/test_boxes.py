@@ -64,3 +64,35 @@ def test_a_region_is_where_paste_puts_the_face():
     whole = torch.zeros(240, 180)
     whole[y0:y1, x0:x1] = region.mask
     assert (whole - applied).abs().max() < 0.05 and whole.max() > 0.9
+
+
+PLACES = (-1e7, -5000.5, -300.0, -3.0, 40.0, 5000.0, 1e7)
+
+
+@pytest.mark.parametrize("side", [3.0, 60.0, 2000.0, 3e6, 1e12])
+def test_a_box_may_lie_anywhere_and_be_of_any_size(side):
+    """Beside the photograph nothing is pasted, and a face of millions of pixels costs no more than another."""
+    photo = torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(0))
+    boxes = [(x, y, x + side, y + side) for x in PLACES for y in (-1e5, 20.0)]
+    faces = faces_in_boxes([photo], [boxes], [[1.0] * len(boxes)], Seen([], []))
+    for face in faces:
+        crops = crop_faces([photo], [face], size=64)
+        assert crops.pixels.isfinite().all()
+        (out,), (mask,) = paste_faces([photo], crops, torch.rand(1, 3, 64, 64))
+        assert torch.equal(out[:, mask[0] == 0], photo[:, mask[0] == 0])
+        x0, y0, x1, y1 = face.box
+        if x1 < 0 or y1 < 0 or x0 > 80 or y0 > 60:
+            assert torch.equal(out, photo)
+        assert all(region.mask.isfinite().all() for region in crop_regions(crops))
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 5), (0, 0, 0, 9), (5, 5, 1, 9), (0, 0, float("inf"), 9), (0, 0, float("nan"), 9)]
+)
+def test_boxes_that_are_none(box):
+    photo = torch.zeros(3, 20, 20)
+    for step in (upright_landmarks, lambda box: faces_in_boxes([photo], [[box]], [[1.0]], Seen([], []))):
+        with pytest.raises(ValueError, match="expected x0 < x1 and y0 < y1 in px"):
+            step(box)
+    with pytest.raises(ValueError, match=r"Got \[0\] scores for \[1\] boxes"):
+        faces_in_boxes([photo], [[(0.0, 0.0, 9.0, 9.0)]], [[]], Seen([], []))

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -170,3 +171,23 @@ def test_other_pixels_take_the_crops_place():
     for wrong in (torch.rand(2, 3, 256, 256), torch.rand(1, 3, 256, 200), torch.rand(1, 1, 256, 256)):
         with pytest.raises(ValueError, match="for 1 crops; expected one square RGB picture for each"):
             with_pixels(crops, wrong)
+
+
+@pytest.mark.parametrize("margin", [math.nan, math.inf, -0.1])
+def test_margins_that_are_none(margin):
+    with pytest.raises(ValueError, match=r"margin=.*; expected at least 1 px and 0"):
+        crop_faces([torch.zeros(3, 9, 9)], [], 64, margin)
+
+
+@pytest.mark.parametrize(
+    "landmarks", [(), ((1.0, 2.0),) * 4, ((1.0,), (1.0, 2.0)), (("a", "b"),) * 5, None, ((math.nan, 0.0),) * 5]
+)
+def test_landmarks_that_are_none(landmarks):
+    face = Face(0, 0, (0.0, 0.0, 9.0, 9.0), 1.0, landmarks)
+    with pytest.raises(ValueError, match="expected five finite points"):
+        crop_faces([torch.zeros(3, 9, 9)], [face])
+
+
+def test_photographs_without_a_pixel():
+    with pytest.raises(ValueError, match=r"shape \(3, 0, 9\).*expected \(3, height, width\)"):
+        crop_faces([torch.zeros(3, 0, 9)], [])

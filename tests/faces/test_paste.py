@@ -375,3 +375,37 @@ def test_margin_and_restored_of_another_size():
     (out,), (mask,) = paste_faces([image], crops, F.interpolate(crops.pixels, (1536, 1536), mode="bicubic"))
     assert float((out - image).abs().max()) < 0.01 and float(mask.max()) == 1
     assert float(noise_levels(out).max()) < 0.005
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [0.4, 1.0, 1.5])
+def test_photographs_of_half_precision(dtype, scale):
+    image = photo()[None]
+    crops = crop_faces(image, [face()])
+    expected, _ = paste_faces(image, crops, crops.pixels, scale=scale)
+    out, mask = paste_faces(image.to(dtype), crop_faces(image.to(dtype), [face()]), crops.pixels, scale=scale)
+    assert out.dtype == dtype and mask.shape == (1, 1, *out.shape[2:]) and out.shape == expected.shape
+    assert float((out.float() - expected).abs().max()) < 0.03
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_a_batch_without_photographs(scale):
+    image = torch.zeros(0, 3, 40, 60)
+    out, mask = paste_faces(image, crop_faces(image, []), torch.zeros(0, 3, 512, 512), scale=scale)
+    assert out.shape == (0, 3, 40 * scale, 60 * scale) and mask.shape == (0, 1, 40 * scale, 60 * scale)
+
+
+def test_in_place_needs_memory_of_its_own():
+    image = photo()
+    crops = crop_faces([image, image], [face()])
+    same = {"two of a list": [image, image], "a batch": image.expand(2, -1, -1, -1)}
+    same["grey"] = [image[:1].expand(3, -1, -1), image]
+    for pictures in same.values():
+        given = [picture.clone() for picture in pictures]
+        with pytest.raises(ValueError, match=r"share their memory.*Give clones, or leave in_place out"):
+            paste_faces(pictures, crops, torch.rand_like(crops.pixels), in_place=True)
+        assert all(torch.equal(old, new) for old, new in zip(given, pictures, strict=True))
+        paste_faces(pictures, crops, torch.rand_like(crops.pixels))
+    halves = torch.stack([image, image])
+    paste_faces(halves, crops, torch.rand_like(crops.pixels), in_place=True)
+    assert not torch.equal(halves[0], image)

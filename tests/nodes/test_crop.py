@@ -34,3 +34,26 @@ def test_images_come_in_many_forms_and_are_never_changed(run, codeformer, photos
     assert result.dtype == torch.float32 and result.shape == image.shape
     assert torch.equal(image, before)
     assert all(torch.equal(a, b) for a, b in zip(kept, (crops.pixels, crops.masks, tiles), strict=True))
+
+
+def test_masked_damage_is_filled_before_faces_are_cut_out_or_restored(run, codeformer, photos):
+    faces = found(photos, [(0, 0)])
+    mask = torch.zeros(photos.shape[:3])
+    mask[:, 118:122] = 1
+    folded = torch.where(mask[..., None] > 0, 1.0, photos)
+    clean, shown, filled = (
+        run("CropFaces", faces=faces, image=image, damage_mask=given)[1]
+        for image, given in ((photos, None), (folded, None), (folded, mask[:1]))
+    )
+    assert (filled - clean).abs().mean() < 0.3 * (shown - clean).abs().mean()
+    crops = run("CropFaces", faces=faces, image=folded)[0]
+    torn = run("CropFaces", faces=faces, image=mask[..., None].expand(-1, -1, -1, 3))[1][..., 0].clamp(0, 1)
+    for name, last in (
+        ("RestoreCrops", lambda done: done[0]),
+        ("EncodeTokens", lambda done: run("DecodeTokens", tokens=done[0])[0]),
+    ):
+        plain, told = (last(run(name, crops=crops, restorer=codeformer, damage_mask=m)) for m in (None, torn))
+        wanted = last(run(name, crops=run("CropFaces", faces=faces, image=photos)[0], restorer=codeformer))
+        assert (told - wanted).abs().mean() < (plain - wanted).abs().mean(), name
+    with pytest.raises(ValueError, match="same size"):
+        run("CropFaces", faces=faces, image=folded, damage_mask=mask[:, 1:])

@@ -124,3 +124,17 @@ def test_one_setting_refines_in_restore_crops_and_restore_faces(run, person):
     image, mask, report = run("RestoreFaces", **given, refine=1).args
     assert torch.equal(mask, plain[1]) and not torch.equal(image, plain[0])
     assert json.loads(report)["images"][0]["faces"][0]["refined"]["candidate"] == 0
+
+
+def test_restore_faces_restores_what_a_mask_calls_damage_on_a_sharp_face(run):
+    _, truth, *_ = run("ExamplePhoto", name="man").args
+    mask = torch.zeros(truth.shape[:3])
+    mask[:, truth.shape[1] // 2 :][:, :4] = 1
+    folded = torch.where(mask[..., None] > 0, 0.95, truth)
+    blind, _, _ = run("RestoreFaces", image=folded, detector="builtin").args
+    told, where, report = run("RestoreFaces", image=folded, detector="builtin", damage_mask=mask).args
+    seen = (where > 0.5) & (mask > 0)
+    assert seen.sum() > 300
+    assert (told - truth).abs()[seen].mean() < 0.3 * (blind - truth).abs()[seen].mean()
+    (face,) = json.loads(report)["images"][0]["faces"]
+    assert face["left_alone"] is None

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from by_hand import found
 
@@ -27,3 +28,26 @@ def test_outputs_follow_the_hosts_type(run, comfy, photos, monkeypatch):
     result, applied = run("PasteFaces", image=photos.half(), crops=crops, restored=image, strength=0.0).args
     assert {t.dtype for t in (image, mask, result, applied)} == {torch.float16}
     assert torch.equal(result, photos.half())
+
+
+def test_grey_images_become_three_channels(run, photos):
+    from resemblance.nodes.sockets import photos_of
+
+    grey = photos.mean(-1, keepdim=True)
+    assert torch.equal(photos_of(grey), grey.movedim(-1, 1).expand(-1, 3, -1, -1))
+    crops, image, _ = run("CropFaces", faces=found(grey, [(0, 0)]), image=grey).args
+    result, _ = run("PasteFaces", image=grey, crops=crops, restored=image.mean(-1, keepdim=True), strength=0.0).args
+    assert torch.equal(result, grey.expand(-1, -1, -1, 3))
+    whole, masks, _ = run("RestoreFaces", image=grey, threshold=0.99).args
+    assert whole.shape == photos.shape and masks.shape == photos.shape[:3]
+    with pytest.raises(ValueError, match=r"expected an IMAGE \(batch, height, width, 1, 3 or 4"):
+        photos_of(photos[..., :2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_frame_with_nan_is_named(run, dtype):
+    frames = torch.full((4, 64, 64, 3), 0.5, dtype=dtype)
+    frames[2, 5, 5, 1] = torch.nan
+    for node in ("DetectFaces", "RestoreFaces"):
+        with pytest.raises(ValueError, match=r"Frame 2 of the image holds NaN or infinite values; expected 0 to 1"):
+            run(node, image=frames)

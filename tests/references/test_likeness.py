@@ -38,3 +38,8 @@ def test_a_person_is_the_weighted_mean_of_the_photographs():
 @pytest.mark.parametrize(("weights", "count"), [((1.0, 1.0, 1.0), 3), ((2.0, 2.0), 2), ((3.0, 1.0), 1.6), ((0.2,), 1)])
 def test_photographs_that_count_less_are_fewer(weights, count):
     assert effective_count(person("x", *[direction(0)] * len(weights), weights=weights)) == pytest.approx(count)
+
+
+def test_embeddings_of_another_length_cannot_be_compared():
+    with pytest.raises(ValueError, match=r"of 'bob' have 2 numbers; expected 3, as this embedder makes. Encode the ph"):
+        likeness(torch.eye(3), known(person("anna", [1.0, 0.0, 0.0]), person("bob", [1.0, 0.0])))

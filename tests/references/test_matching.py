@@ -306,3 +306,47 @@ def test_labels_hold_where_there_are_any():
     stranger = replace(crops, faces=(first, replace(second, person="z")))
     with pytest.raises(ValueError, match="'z' is not among"):
         labels_or_matches(stranger, references, both(ColourEmbedder()))
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.full((1, 2), NAN), torch.full((1, 2), math.inf), torch.zeros(1, 3), torch.zeros(2)]
+)
+def test_evidence_that_is_none(bad):
+    good = torch.zeros(1, 2)
+    for evidence, scores in ((bad, good), (good, bad)):
+        with pytest.raises(ValueError, match=r"of 1 faces and 2 people has the shape .*expected \(1, 2\) numbers"):
+            match_people(evidence, scores, [0], BOTH)
+
+
+@pytest.mark.parametrize("place", [-1, 1, 99])
+def test_places_of_no_face_cannot_be_named(place):
+    with pytest.raises(ValueError, match=rf"Place {place} was named by hand; expected 0 to 0, one of the faces"):
+        match_people(torch.zeros(1, 2), torch.zeros(1, 2), [0], BOTH, manual={place: "anna"})
+
+
+def test_no_looks_are_no_matches():
+    assert match_looks([], BOTH) == ()
+
+
+class Blind(ColourEmbedder):
+    """An embedder whose numbers overflow."""
+
+    def embed(self, faces):
+        return super().embed(faces) * NAN
+
+
+def test_embeddings_that_are_no_numbers():
+    crops = aligned_crops(torch.rand(1, 3, 512, 512))
+    with pytest.raises(
+        ValueError, match=r"evidence of 1 faces and 2 people .*NaN.*Check the pictures and the embedder"
+    ):
+        match_faces(crops, BOTH, both(Blind()))
+
+
+def test_embeddings_of_another_length():
+    crops = aligned_crops(torch.rand(1, 3, 512, 512))
+    with pytest.raises(ValueError, match=r"references of 'anna' have 4 numbers; expected 3, as this embedder makes"):
+        look_at(crops, known(person("anna", [1.0, 0.0, 0.0, 0.0])), both(ColourEmbedder()))

@@ -165,3 +165,27 @@ def test_the_more_a_face_shows_of_itself_the_less_is_taken(tokens, references, s
     given = replace(tokens, crops=replace(tokens.crops, faces=faces))
     transfer_texture(given, references, 0.5)
     assert tokens.restorer.amounts == pytest.approx([most, 16 / 81 * most])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"content": torch.zeros(2, 8, 16, 16)},
+            "content of the references of 'anna' have the shape .8, 16, 16.*8, 32",
+        ),
+        (
+            {"code_latent": torch.zeros(2, 4, 32, 32)},
+            "code words of the references of 'anna' have the shape .4, 32, 32",
+        ),
+        ({"skips": {}}, "features of .* px of the references of 'anna' have the shape .*expected the same. Encode"),
+    ],
+)
+def test_photographs_encoded_to_other_shapes(tokens, references, change, words):
+    """A file may say that it is of this restorer."""
+    anna, bob = references.people
+    wrong = replace(references, people=(replace(anna, **change), bob))
+    for step in (transfer_texture, photographs_for):
+        with pytest.raises(ValueError, match=words):
+            step(tokens, wrong, people=["anna", None])
+    transfer_texture(tokens, wrong, people=["bob", None])

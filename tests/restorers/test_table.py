@@ -1,4 +1,6 @@
 import importlib.util
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -77,8 +79,55 @@ def test_loading_is_strict(tiny_codeformer, tmp_path, change):
     else:
         del state["encoder.blocks.0.weight"]
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match=r"CodeFormer.*(fit|lacks)"):
+    with pytest.raises(ValueError, match="weights of CodeFormer do not fit: "):
         load_restorer(tmp_path / "x.pth")
+
+
+def changed(tensor: torch.Tensor, dice: random.Random) -> torch.Tensor:
+    """The same values, in another shape, or others of another one."""
+    shape = [*tensor.shape, 2]
+    make = [lambda: tensor.reshape(-1), lambda: tensor[None], lambda: tensor.mT if tensor.ndim > 1 else tensor[:0]]
+    make += [lambda: torch.zeros(()), lambda: torch.zeros(dice.sample(shape, len(shape))), lambda: tensor.long()]
+    return dice.choice(make)().contiguous()
+
+
+@pytest.mark.parametrize("kind", ["codeformer", "ours", "drawing", "restoreformer"])
+def test_right_names_with_wrong_shapes_are_refused(tiny_codeformer, tmp_path, kind):
+    if kind == "restoreformer":
+        state = restoreformer_state()
+    elif kind == "codeformer":
+        state = tiny_codeformer.state_dict()
+    else:
+        small = RestorerConfig(widths=(8, 8, 8), latent=8, codes=16, dim=32, layers=1, heads=1)
+        drawing = DecoderConfig(channels=(16, 16, 8, 8, 8))
+        network = ResemblanceNet(small) if kind == "ours" else GenerativeNet(decoder=drawing)
+        state = network.state_dict()
+    dice = random.Random(0)
+    refused = 0
+    # Those that sizes are read off, and some others.
+    for name in [*find_family(checkpoint_of(state)).names, *dice.sample(sorted(state), 12)]:
+        other = changed(state[name], dice)
+        save_file({**state, name: other}, tmp_path / "x.safetensors")
+        try:
+            load_restorer(tmp_path / "x.safetensors", dtype=torch.float32)
+        except ValueError as error:
+            refused += 1
+            assert re.search(r"do not fit: .+\. Download them again|cannot take them .*Download it again", str(error))
+        else:
+            assert other.shape == state[name].shape
+    assert refused > 5
+
+
+def checkpoint_of(state):
+    return Checkpoint(Path("x"), "safetensors", 0, {n: TensorInfo(tuple(x.shape), "float32") for n, x in state.items()})
+
+
+def test_layers_that_do_not_fit_each_other_are_refused(tmp_path):
+    # Every shape is that of the network which the shapes ask for; but that one is for faces of 256 px.
+    config = RestorerConfig(widths=(8, 8, 8), latent=8, codes=16, dim=32, layers=1, heads=1, size=256)
+    save_file(ResemblanceNet(config).state_dict(), tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match=r"weights of Resemblance do not fit: .*Download them again"):
+        load_restorer(tmp_path / "small.safetensors")
 
 
 # The shipped network

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...devices import falls_back
 from ...files.checkpoints import read
 from ...models.detector import FaceDetector
 from .overlap import overlaps, suppress
@@ -40,6 +41,7 @@ class BuiltinBackend:
             ) from error
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
 
+    @falls_back
     @torch.inference_mode()
     def find(self, picture: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
         """Faces in a picture (3,H,W), RGB in [0,1]: boxes (n,4), points (n,5,2) [px] and scores (n,)."""
