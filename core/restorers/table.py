@@ -68,13 +68,18 @@ def _token_restorer(
     device: torch.device,
     dtype: torch.dtype | None,
 ) -> tuple[Restorer, Codebook]:
-    network = filled(build, state, family.name, _restores_a_face)
+    own = fingerprint(state)
+    # What ships was tried, and is small: random weights take it less time than PyTorch takes to import "meta".
+    if TRANSFER.is_file() and own == about(TRANSFER).get("restorer"):
+        network = filled(build, state, family.name, device="cpu")
+    else:
+        network = filled(build, state, family.name, _restores_a_face)
     dtype = dtype or faster_dtype(device)
     network.to(device, dtype)
     if dtype == torch.bfloat16:
         # Faster still. Not in float32: there a CPU's channels-last GroupNorm loses digits, 3e-4 in CodeFormer's output.
         network.to(memory_format=torch.channels_last)
-    return TokenRestorer(network, family.name, family.licence, fingerprint(state)), network
+    return TokenRestorer(network, family.name, family.licence, own), network
 
 
 def _restores_a_face(network: nn.Module) -> None:
@@ -136,7 +141,7 @@ def _part(
         return None
     if about(path).get("restorer") != restorer.fingerprint:
         return None
-    part = filled(build, read(path), f"'{path}'")
+    part = filled(build, read(path), f"'{path}'", device="cpu")
     return part.to(network.embedding.device, network.embedding.dtype)
 
 

@@ -1,8 +1,8 @@
 """Hostile and broken inputs by the thousand: files of weights, files of references, tensors and geometry.
 
 A short campaign with a fixed seed is part of every run of the tests. A long one with fresh seeds is asked for with
-``pytest -m slow tests/campaign --log-cli-level=INFO``; RESEMBLANCE_CAMPAIGN_SECONDS says how long each of its parts may
-take. What fails names its seed: put that into `SEED` to try it again.
+``pytest -m campaign tests/campaign --log-cli-level=INFO``; RESEMBLANCE_CAMPAIGN_SECONDS says how long each of its parts
+may take. What fails names its seed: put that into `SEED` to try it again.
 """
 
 import json
@@ -44,7 +44,7 @@ from trying import tried
 SEED = 0
 TRIES = {"weights": 150, "restorers": 6, "references": 60, "tensors": 150, "geometry": 40}
 SECONDS = float(os.environ.get("RESEMBLANCE_CAMPAIGN_SECONDS", "60"))
-FRESH = pytest.mark.slow
+FRESH = pytest.mark.campaign
 ROOM = 2 << 30  # bytes that a part may take beyond what was taken before
 
 
