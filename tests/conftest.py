@@ -5,6 +5,9 @@ from pathlib import Path
 import host_server
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # each has a core; threads of PyTorch would wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ import importlib
 import pytest
 from host_server import ROOT
 
-WITH_EXAMPLES = ("geometry", "faces.detect", "pipeline", "references.encoding")
+WITH_EXAMPLES = ("finite", "geometry", "faces.detect", "pipeline", "references.encoding")
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

@@ -514,7 +514,7 @@ def test_a_file_removed_after_it_was_listed(server, models):
 BAD = {
     "an empty batch": (torch.zeros(0, 64, 64, 3), {"all": WHOLE}, "all", r"empty batch .*connect at least one"),
     "an empty batch to detect": (torch.zeros(0, 64, 64, 3), {"faces": DETECT}, "faces", r"empty batch"),
-    "no photograph": (torch.zeros(1, 64, 64, 1), {"all": WHOLE}, "all", r"\(1, 64, 64, 1\); expected an IMAGE"),
+    "no photograph": (torch.zeros(1, 64, 64, 2), {"all": WHOLE}, "all", r"\(1, 64, 64, 2\); expected an IMAGE"),
     "values that are no numbers": (
         torch.full((1, 128, 128, 3), float("nan")),
         {"all": WHOLE},
@@ -543,7 +543,7 @@ BAD = {
         torch.ones(1, 50, 50),
         {**CHAIN, "paste": ("ResemblancePasteFaces", {**PASTE[1], "photo_mask": ["bad", 0]})},
         "paste",
-        r"\(50, 50\)",
+        r"\(1, 50, 50\)",
     ),
     "two masks for one crop": (
         torch.ones(2, 512, 512),
