@@ -1,7 +1,7 @@
 """The scratch network: where an aligned face shows folds, scratches, specks and tears in place of itself.
 
-Provenance: ours, to be trained with ``core/training/scratches.py``; no weights ship yet, and nothing uses it. Licence of
-code: Apache-2.0.
+Provenance: ours, to be trained with ``core/training/scratches.py``; no weights ship yet, and nothing uses it. Licence:
+Apache-2.0.
 """
 
 from __future__ import annotations
