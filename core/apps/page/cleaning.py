@@ -52,13 +52,15 @@ def clear_abandoned(within: Path) -> None:
 def delete_old(folder: Path, seconds: float) -> None:
     """Delete the files below a folder that were written longer ago than so many seconds, and folders left empty."""
     before = time.time() - seconds
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
-        try:
-            if path.name == LOCK or path.stat().st_mtime > before:
+    for within, folders, files in os.walk(folder, topdown=False):  # what is in a folder before the folder
+        for name in files + folders:
+            path = Path(within, name)
+            try:
+                if name == LOCK or path.stat().st_mtime > before:
+                    continue
+                path.rmdir() if path.is_dir() else path.unlink()
+            except OSError:  # a folder that is not empty, or gone already
                 continue
-            path.rmdir() if path.is_dir() else path.unlink()
-        except OSError:  # a folder that is not empty, or gone already
-            continue
 
 
 def _is_ours(folder: Path) -> bool:

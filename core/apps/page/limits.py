@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -80,13 +81,17 @@ def check_room(folder: Path) -> None:
 
 
 def megabytes_in(folder: Path) -> float:
-    """Of all files below a folder; 0 where there is no such folder."""
+    """Of all files below a folder; 0 where there is no such folder.
+
+    Others may delete files and folders meanwhile.
+    """
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # deleted meanwhile
-            continue
+    for path, _, names in os.walk(folder):  # unlike rglob it passes over a folder that is gone
+        for name in names:
+            try:
+                total += os.lstat(f"{path}{os.sep}{name}").st_size
+            except OSError:
+                continue
     return total / 1e6
 
 

@@ -1,10 +1,13 @@
 import io
+import shutil
+import threading
 import time
 
 import pytest
 from pages import MAN, WOMAN, laborious, take
 from PIL import Image
 from resemblance.core.apps.page import limits
+from resemblance.core.apps.page.cleaning import delete_old
 from resemblance.core.apps.page.graph import Settings
 from resemblance.core.apps.page.limits import Run, Stopped, check_file, check_room, count_scans
 from resemblance.core.files.images import PictureError
@@ -78,3 +81,25 @@ def test_what_is_in_a_folder_is_summed(tmp_path):
     (tmp_path / "a" / "b" / "c").write_bytes(bytes(1_500_000))
     (tmp_path / "d").write_bytes(bytes(500_000))
     assert limits.megabytes_in(tmp_path) == 2 and limits.megabytes_in(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize("walk", [limits.megabytes_in, lambda folder: delete_old(folder, -60)])
+def test_folders_may_go_while_they_are_walked_through(tmp_path, walk):
+    """Sessions end and visitors leave while others' uploads are counted."""
+    done = threading.Event()
+
+    def come_and_go():
+        while not done.is_set():
+            for n in range(30):
+                (tmp_path / f"{n}" / "a" / "b").mkdir(parents=True, exist_ok=True)
+            for n in range(30):
+                shutil.rmtree(tmp_path / f"{n}", ignore_errors=True)
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(300):
+            walk(tmp_path)
+    finally:
+        done.set()
+        thread.join()
