@@ -1,7 +1,7 @@
 """Putting restored faces back into their photographs.
 
-Each face is worked on inside its own rectangle: the restored crop takes over the colours of the original at low
-frequencies, is warped into the photograph (filtered where that shrinks it), is made as soft and as grainy as the
+Each face is worked on inside its own rectangle: the restored crop takes over the colours of the original
+(:mod:`.colour`), is warped into the photograph (filtered where that shrinks it), is made as soft and as grainy as the
 photograph around it, and is blended in under its mask. All other pixels stay bit for bit what they were.
 """
 
@@ -19,12 +19,10 @@ from torch.nn import functional as F
 
 from .. import geometry
 from ..records import Crops
+from .colour import keep_chroma, match_shading
 from .crop import check_photos
 from .measure import LUMA, blur_level, luma, noise_levels, smooth
 
-COLOUR_GRID = 64  # colours are compared on a grid of this side over the crop
-COLOUR_REACH = 0.08  # standard deviation of the smoothing, of the template's side: an eye's width, a sixth of a face's
-COLOUR_LIMIT = 0.08  # how far a local difference may lie from the face's median one before it counts as content
 # Softness and grain up to here belong to the photograph and are given to the face; what is beyond is damage, and giving
 # that back would undo the restoration.
 SOFT_LIMIT = 1.0  # [px of the result]
@@ -41,7 +39,7 @@ class PasteOptions:
     """How pasted faces are fitted into their photographs.
 
     Attributes:
-        color_match: 0 to 1, how much of the difference in colour at low frequencies to take away.
+        color_match: 0 to 1, how much of the difference in colour to take away (:mod:`.colour`).
         sharpness_match: 0 to 1, how far to soften the face towards the photograph around it (at most to 1 px of blur).
         grain_match: 0 to 1, how much of the photograph's grain to give the face (a strong noise only in part).
         scale: how much larger than the photographs the results are, at most 8; they are resized bicubically.
@@ -141,13 +139,11 @@ def paste_faces(
             if face.image != b or blends[n] == 0:
                 continue
             device = canvas.device
-            pixels = _match_colour(
-                restored[n].to(device, torch.float32),
-                crops.pixels[n].to(device),
-                crops.masks[n].to(device),
-                crops.margin,
-                options.color_match,
-            )
+            original, mask = crops.pixels[n].to(device), crops.masks[n].to(device)
+            pixels = restored[n].to(device, torch.float32)
+            pixels = match_shading(pixels, original, mask, crops.margin, options.color_match)
+            if face.quality:
+                pixels = keep_chroma(pixels, original, crops.margin, options.color_match, face.quality.severity)
             to_canvas = geometry.compose(enlarge, geometry.invert(crops.affines[n]))
             to_canvas = geometry.compose(to_canvas, geometry.scaling(crops.size / restored.shape[-1]))
             patch = _place(pixels, masks[n].to(device, torch.float32), to_canvas, canvas.shape[-2:])
@@ -252,28 +248,6 @@ def _resized(photos: Tensor, scale: float) -> Tensor:
         return photos.new_zeros(0, 3, height, width)
     resized = F.interpolate(photos.float(), (height, width), mode="bicubic", antialias=scale < 1, align_corners=False)
     return resized.clamp(0, 1).to(photos.dtype)
-
-
-def _match_colour(restored: Tensor, original: Tensor, mask: Tensor, margin: float, amount: float) -> Tensor:
-    """Give `restored` (3,s,s) the low frequencies of `original` (3,S,S) where `mask` (1,S,S) is.
-
-    The median difference of each channel is taken away whole. What varies over the face is first limited, so that a
-    scratch or an eye that the restorer opened does not tint the skin, then smoothed beyond the size of any feature.
-    """
-    grid = (COLOUR_GRID, COLOUR_GRID)
-    difference = F.adaptive_avg_pool2d(original, grid) - F.adaptive_avg_pool2d(restored, grid)
-    weight = F.adaptive_avg_pool2d(mask, grid)
-    inside = weight[0] > 0.5
-    if amount == 0 or not bool(inside.any()):
-        return restored
-    median = difference[:, inside].median(1).values[:, None, None]
-    local = (difference - median).clamp(-COLOUR_LIMIT, COLOUR_LIMIT)
-    at = torch.arange(COLOUR_GRID, device=restored.device)
-    reach = COLOUR_REACH * COLOUR_GRID / (1 + 2 * margin)
-    smoothing = torch.exp(-(at[:, None] - at).square() / (2 * reach * reach))
-    local = (smoothing @ (local * weight) @ smoothing) / (smoothing @ weight @ smoothing).clamp_min(1e-6)
-    change = F.interpolate((median + local)[None], restored.shape[-2:], mode="bilinear", align_corners=False)[0]
-    return torch.add(restored, change, alpha=amount)
 
 
 def _place(pixels: Tensor, mask: Tensor, to_canvas: Tensor, canvas: torch.Size) -> _Patch | None:

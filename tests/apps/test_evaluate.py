@@ -15,6 +15,7 @@ if not all(map(importlib.util.find_spec, ("cv2", "onnx", "lpips", "skimage"))):
 from PIL import Image
 from resemblance.core.apps.cli import main
 from resemblance.core.training import evaluate as evaluation
+from resemblance.core.training import scores
 from resemblance.core.training.album import Selection, read_album
 from resemblance.core.training.tables import damage_all
 
@@ -32,6 +33,7 @@ def evaluate(*arguments) -> int:
 @pytest.mark.slow
 def test_the_command_writes_table_numbers_and_picture(assets, family, detect, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluation, "ENOUGH", 3)
+    monkeypatch.setattr(scores, "ALL_METRICS", ("psnr", "lpips_alex", "edgeface"))  # the others take minutes
     numbers, picture = tmp_path / "table.json", tmp_path / "grid.jpg"
     assert evaluate(family, "--damage", "severe", "--assets", assets, "--json", numbers, "--grid", picture) == 0
     text = capsys.readouterr().out
