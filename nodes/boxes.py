@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..core.faces.boxes import faces_from_meshes, faces_in_boxes
 from ..core.faces.select import measure_faces
-from ..core.records import Box, Face, PhotoFaces
+from ..core.records import Face, PhotoFaces
 from . import models
-from .progress import PhotoBar
+from .payloads import PIXELS, SHARES, boxes_of_core, meshes_of_core
+from .progress import PhotoBar, check_interrupt
 from .sockets import BoxesSocket, FacesSocket, LandmarksSocket, photos_of, schema
 
 
@@ -36,103 +35,53 @@ class FacesFromBoxes(io.ComfyNode):
                     optional=True,
                     extra_dict={"forceInput": True},  # newer frontends would draw a widget for a box
                     tooltip="Boxes around faces. Eyes, nose and mouth are looked for in each; where they are not seen, "
-                    "an upright face is taken to fill the box.",
+                    "an upright face is taken to fill the box, if a face might. In a box around more, the face is "
+                    "looked for.",
                 ),
                 LandmarksSocket.Input(
                     "landmarks",
                     optional=True,
                     tooltip="Face landmarks (MediaPipe), which place a face more exactly than a box.",
                 ),
+                io.Combo.Input(
+                    "units",
+                    options=[PIXELS, SHARES],
+                    default=PIXELS,
+                    optional=True,
+                    tooltip="In what the boxes are given: pixels, or shares of the image's width and height, 0 to 1.",
+                ),
             ],
             outputs=[FacesSocket.Output(display_name="faces", tooltip="Numbered in the order they were given.")],
         )
 
     @classmethod
-    def execute(cls, image: Tensor, boxes: Any = None, landmarks: Any = None) -> io.NodeOutput:
+    def execute(cls, image: Tensor, boxes: Any = None, landmarks: Any = None, units: str = PIXELS) -> io.NodeOutput:
         """See the class."""
         photos = photos_of(image)
         if (boxes is None) == (landmarks is None):
             got = "neither" if boxes is None else "both"
             raise ValueError(f"Got {got} of boxes and landmarks; connect exactly one of them.")
+        sizes = tuple((photos.shape[2], photos.shape[3]) for _ in photos)
         if boxes is None:
-            meshes = _meshes(landmarks, photos)
+            meshes = meshes_of_core(landmarks, sizes)
         else:
-            given, scores = _boxes(boxes, len(photos))
+            given, scores = boxes_of_core(boxes, sizes, units)
             detector = models.get_detector("builtin")
         bar = PhotoBar(len(photos))
         faces: list[Face] = []
         for number in range(len(photos)):
+            check_interrupt()
             part = slice(number, number + 1)
             if boxes is None:
                 found = faces_from_meshes(meshes[part])
             else:
                 found = faces_in_boxes(photos[part], given[part], scores[part], detector)
-            faces += [replace(face, image=number) for face in measure_faces(photos[part], found)]
+            measured = measure_faces(photos[part], found, bar.over(len(found)))
+            faces += [replace(face, image=number) for face in measured]
             bar.finish()
-        sizes = tuple((photos.shape[2], photos.shape[3]) for _ in photos)
+        if boxes is not None and not faces and any(given):
+            raise ValueError(
+                f"In none of the {sum(map(len, given))} boxes a face was seen, and no face would fill them; connect "
+                "boxes around faces, and the image they were found in."
+            )
         return io.NodeOutput(PhotoFaces(tuple(faces), sizes))
-
-
-def _boxes(boxes: Any, photos: int) -> tuple[list[list[Box]], list[list[float]]]:
-    """Core's BOUNDING_BOX in any of its forms: one box, those of one image (both for all images), or of each image."""
-    if isinstance(boxes, dict):
-        boxes = [boxes]
-    if not isinstance(boxes, list | tuple):
-        raise ValueError(f"The boxes were {type(boxes).__name__}; expected a list of boxes for each image.")
-    per_image = [list(b) for b in boxes] if all(isinstance(b, list | tuple) for b in boxes) and len(boxes) else [boxes]
-    if len(per_image) == 1:
-        per_image *= photos
-    if len(per_image) != photos:
-        raise ValueError(
-            f"Got boxes for {len(per_image)} images, but {photos} images; connect the image they were found in."
-        )
-    try:
-        # A box of core names whole pixels by their edges; ours lie half a pixel lower.
-        given = [
-            [(b["x"] - 0.5, b["y"] - 0.5, b["x"] + b["width"] - 0.5, b["y"] + b["height"] - 0.5) for b in image]
-            for image in per_image
-        ]
-        scores = [[float(b.get("score", 1.0)) for b in image] for image in per_image]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"A box could not be read ({error!r}); expected x, y, width and height in px. "
-            "Connect a BOUNDING_BOX output."
-        ) from error
-    return given, scores
-
-
-def box_of(corners: Iterable[Any], shift: float = 0.0) -> Box:
-    """Four numbers x0, y0, x1, y1 of another node, each moved by `shift`.
-
-    Raises:
-        TypeError, ValueError: others, or not four.
-    """
-    x0, y0, x1, y1 = (float(corner) + shift for corner in corners)
-    return x0, y0, x1, y1
-
-
-def _meshes(landmarks: Any, photos: Tensor) -> list[list[tuple[Box, Tensor, float]]]:
-    try:
-        size = tuple(int(n) for n in landmarks["image_size"])
-        frames = landmarks["frames"]
-        meshes = [
-            [
-                (
-                    box_of(face["bbox_xyxy"]),
-                    torch.as_tensor(face["landmarks_xy"]).cpu(),
-                    float(face.get("score", 1.0)),
-                )
-                for face in frame
-            ]
-            for frame in frames
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The landmarks could not be read ({error!r}); connect a FACE_LANDMARKS output of ComfyUI's own nodes."
-        ) from error
-    if len(meshes) != len(photos) or size != tuple(photos.shape[2:]):
-        raise ValueError(
-            f"Got landmarks for {len(meshes)} images of {size[1]}x{size[0]}, but {len(photos)} images of "
-            f"{photos.shape[3]}x{photos.shape[2]}; connect the image they were found in."
-        )
-    return meshes

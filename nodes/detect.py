@@ -101,7 +101,8 @@ class DetectFaces(io.ComfyNode):
         sizes, previews = [], []
         for number in range(len(image)):
             photos = photos_of(image[number : number + 1])
-            seen = measure_faces(photos, find_faces(photos, found, threshold, min_size, max_faces, order))
+            known = find_faces(photos, found, threshold, min_size, max_faces, order)
+            seen = measure_faces(photos, known, bar.over(len(known)))
             if number < PREVIEW_FRAMES:
                 previews.append(draw_faces(photos[0], seen, PREVIEW_SIDE))
             faces += [replace(face, image=number) for face in seen]

@@ -38,6 +38,17 @@ class PhotoBar:
         check_interrupt()
         self._bar.update_absolute(int((self._done + share * photos) * UNIT))
 
+    def over(self, faces: int) -> Callable[[], None]:
+        """A callback for each of so many faces of the next photograph, of whose time they take the second half."""
+        begun = 0
+
+        def step() -> None:
+            nonlocal begun
+            self.step(0.5 + 0.5 * begun / max(1, faces))
+            begun += 1
+
+        return step
+
     def finish(self, photos: int = 1) -> None:
         """The next few photographs are done."""
         self._done += photos

@@ -12,8 +12,8 @@ from ..core.faces.boxes import crop_regions, faces_in_boxes
 from ..core.faces.select import measure_faces
 from ..core.records import Crops, PhotoFaces
 from . import models
-from .boxes import box_of
-from .progress import check_interrupt
+from .payloads import regions_of_impact
+from .progress import PhotoBar, check_interrupt
 from .sockets import CropsSocket, FacesSocket, SegsSocket, photos_of, schema
 
 # The names are the Impact Pack's; its nodes ask for no more than these.
@@ -51,12 +51,7 @@ class SegsToFaces(io.ComfyNode):
         """See the class."""
         photos = photos_of(image)
         _check_single(len(photos))
-        try:
-            (height, width), regions = segs[0][:2], list(segs[1])
-            boxes = [box_of(seg.bbox, -0.5) for seg in regions]
-            scores = [float(seg.confidence) for seg in regions]
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            raise ValueError(f"The SEGS could not be read ({error}); connect an output of the Impact Pack.") from error
+        (height, width), boxes, scores = regions_of_impact(segs)
         if (height, width) != tuple(photos.shape[2:]):
             raise ValueError(
                 f"The SEGS belong to an image of {width}x{height}, but got one of {photos.shape[3]}x{photos.shape[2]}; "
@@ -64,7 +59,13 @@ class SegsToFaces(io.ComfyNode):
             )
         check_interrupt()
         faces = faces_in_boxes(photos, [boxes], [scores], models.get_detector("builtin"))
-        return io.NodeOutput(PhotoFaces(tuple(measure_faces(photos, faces)), ((height, width),)))
+        if boxes and not faces:
+            raise ValueError(
+                f"In none of the {len(boxes)} regions a face was seen, and no face would fill them; connect SEGS of "
+                "faces, and the image they were found in."
+            )
+        measured = measure_faces(photos, faces, PhotoBar(1).over(len(faces)))
+        return io.NodeOutput(PhotoFaces(tuple(measured), ((height, width),)))
 
 
 class FacesToSegs(io.ComfyNode):

@@ -1,11 +1,13 @@
 """Faces that something else found: boxes, dense landmarks, regions; and the regions that crops cover.
 
-A box says nothing of how a face is turned. So the faces in it are looked for once more with a detector, and where that
-sees none, an upright frontal face is taken to fill the box.
+A box says nothing of how a face is turned. So the faces in it are looked for once more with a detector. Where that sees
+none, an upright frontal face is taken to fill the box, if it is one that a face fills; a box around a whole body, in
+which no face can be seen, is left out.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +23,10 @@ from .detectors.overlap import overlaps
 # The box that face detectors draw around a face in the template: medians over generated faces, builtin detector.
 FACE_BOX = (109.5, 63.0, 402.5, 494.0)
 THRESHOLD = 0.2  # lower than for a search: a face is known to be there
-SAME = 0.35  # IoU from which a face that was found is the one in the box
+SAME = 0.35  # IoU from which a face that was found is the one that the box is around
+INSIDE = 0.7  # share of a smaller face, in a box around more than a face, that must lie in it
+SLIM, WIDE = 0.45, 1.6  # width in heights of the boxes that faces fill
+MOST = 0.6  # of a photograph, that a face may cover which cannot be seen
 SIZE = 3072
 
 # Points of MediaPipe's face mesh (478 points) that make up the five landmarks, left and right as seen in the picture.
@@ -29,6 +34,9 @@ LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 1
 RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH = 1, 61, 291
 MESH = 468  # points without the irises
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +60,17 @@ def faces_in_boxes(
     scores: Sequence[Sequence[float]],
     detector: Detector,
 ) -> list[Face]:
-    """A face for every box.
+    """The face in every box.
 
     Args:
         photos: (B,3,H,W), or one (3,H,W) each, float RGB in [0,1].
-        boxes: of each photograph [px].
+        boxes: of each photograph [px]: around a face, or around more, in which the face is looked for.
         scores: one for each box.
         detector: looks for the landmarks of the face in each box.
 
     Returns:
-        Faces numbered as the boxes are, in each photograph.
+        Faces numbered as the boxes are, in each photograph. Boxes in which no face is seen, and which no face would
+        fill, are left out with a warning; so is a box around a face that another box is closer around.
 
     Raises:
         ValueError: a box without area, not as many lists of boxes as photographs, or not as many scores as boxes.
@@ -81,17 +90,59 @@ def faces_in_boxes(
             continue
         smallest = min(max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in given)
         found, points, _ = detector.find(photo, THRESHOLD, smallest / 2, SIZE)
-        same = torch.zeros(len(given), 1)
-        if len(found):
-            same = overlaps(torch.tensor(given, dtype=found.dtype), found)[0]
+        seen = _seen_in(given, found)
         for index, box in enumerate(given):
-            best = int(same[index].argmax())
-            if same[index, best] >= SAME:
-                landmarks: Points = tuple((x, y) for x, y in points[best].tolist())
+            number = seen.get(index)
+            if number is not None:
+                same = bool(overlaps(torch.tensor([box], dtype=found.dtype), found[number, None])[0] >= SAME)
+                around = box if same else _box(found[number].tolist())
+                landmarks: Points = tuple((x, y) for x, y in points[number].tolist())
+            elif _fillable(box, photo):
+                around, landmarks = box, upright_landmarks(box)
             else:
-                landmarks = upright_landmarks(box)
-            faces.append(Face(image, index, box, scores[image][index], landmarks))
+                size = f"{box[2] - box[0]:.0f}x{box[3] - box[1]:.0f} px"
+                log.warning(
+                    "Box %d of photograph %d (%s) is no face's, and no face is seen in it; it is left out. Give boxes "
+                    "around faces.",
+                    index,
+                    image,
+                    size,
+                )
+                continue
+            faces.append(Face(image, index, around, scores[image][index], landmarks))
     return faces
+
+
+def _seen_in(boxes: Sequence[Box], found: Tensor) -> dict[int, int]:
+    """Which of the faces found (M,4) is seen in which box; each in one at most, in the one closest around it."""
+    if not len(found):
+        return {}
+    given = torch.tensor(boxes, dtype=found.dtype)
+    same = overlaps(given, found)[0]
+    low, high = torch.maximum(given[:, None, :2], found[:, :2]), torch.minimum(given[:, None, 2:], found[:, 2:])
+    inside = (high - low).clamp_min(0).prod(-1) / (found[:, 2:] - found[:, :2]).prod(-1)
+    # Boxes around faces first: what they are closest around is no longer free for a body's.
+    order = torch.where(same >= SAME, 1 + same, torch.where(inside >= INSIDE, same, -1.0))
+    seen: dict[int, int] = {}
+    taken: set[int] = set()
+    for place in order.flatten().argsort(descending=True).tolist():
+        box, face = divmod(place, len(found))
+        if order[box, face] >= 0 and box not in seen and face not in taken:
+            seen[box] = face
+            taken.add(face)
+    return seen
+
+
+def _fillable(box: Box, photo: Tensor) -> bool:
+    """Whether a face that cannot be seen might fill a box."""
+    (x0, y0, x1, y1), (height, width) = box, photo.shape[-2:]
+    covered = max(0.0, min(x1, width) - max(x0, 0)) * max(0.0, min(y1, height) - max(y0, 0))
+    return SLIM <= (x1 - x0) / (y1 - y0) <= WIDE and covered <= MOST * width * height
+
+
+def _box(corners: Sequence[float]) -> Box:
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1, y1
 
 
 def faces_from_meshes(meshes: Sequence[Sequence[tuple[Box, Tensor, float]]]) -> list[Face]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -39,15 +39,20 @@ class Choice:
     max_sharpness: float = 1.0
 
 
-def measure_faces(photos: Tensor | Sequence[Tensor], faces: Sequence[Face]) -> list[Face]:
+def measure_faces(
+    photos: Tensor | Sequence[Tensor], faces: Sequence[Face], progress: Callable[[], None] | None = None
+) -> list[Face]:
     """The faces with their quality measured, one crop at a time; those whose landmarks are no face's are left out.
 
     Args:
         photos: (B,3,H,W), or one (3,H,W) each, float RGB in [0,1].
         faces: found in these photographs.
+        progress: called before each face; what it raises stops the work.
     """
     measured = []
     for face in faces:
+        if progress:
+            progress()
         try:
             crops = crop_faces([photos[face.image]], [replace(face, image=0)])
         except ValueError as error:

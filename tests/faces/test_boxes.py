@@ -45,6 +45,28 @@ def test_landmarks_are_those_of_the_face_seen_in_the_box():
             faces_in_boxes([photo], [[box]], [[1.0]], detector)
 
 
+def test_in_a_box_around_a_body_the_face_is_taken():
+    points = np.arange(20.0).reshape(2, 5, 2)
+    head, other = [100.0, 20.0, 140.0, 75.0], [200.0, 30.0, 240.0, 85.0]
+    body = (80.0, 10.0, 170.0, 290.0)
+    photo, seen = torch.zeros(3, 300, 300), Seen([head, other], points)
+    (face,) = faces_in_boxes([photo], [[body]], [[0.5]], seen)
+    assert face.box == tuple(head) and np.array_equal(face.landmarks, points[0]) and face.score == 0.5
+    # A box around the face itself has it, in whatever order they come.
+    near = (98.0, 22.0, 139.0, 77.0)
+    for boxes in ([body, near], [near, body]):
+        faces = faces_in_boxes([photo], [boxes], [[0.5, 0.5]], seen)
+        assert [(face.index, face.box) for face in faces] == [(boxes.index(near), near)]
+
+
+def test_a_box_that_no_face_fills_is_left_out(caplog):
+    photo = torch.zeros(3, 300, 300)
+    body, most, face = (80.0, 10.0, 170.0, 290.0), (10.0, 5.0, 280.0, 290.0), (200.0, 20.0, 250.0, 90.0)
+    faces = faces_in_boxes([photo], [[body, most, face]], [[1.0] * 3], Seen([], []))
+    assert [(f.index, f.box) for f in faces] == [(2, face)]
+    assert "Box 0 of photograph 0 (90x280 px) is no face's" in caplog.text and "Box 1" in caplog.text
+
+
 def test_a_region_is_where_paste_puts_the_face():
     angle, scale = 0.4, 0.3
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -39,3 +39,30 @@ def test_face_landmarks_of_core_become_five_points(run, photos):
     assert np.allclose(faces.faces[0].landmarks, LANDMARKS, atol=1e-3)
     with pytest.raises(ValueError, match="landmarks for 2 images of 400x240, but 1 images of 400x240"):
         run("FacesFromBoxes", image=photos[:1], landmarks=landmarks)
+
+
+def test_boxes_without_a_face_are_refused(run, photos):
+    with pytest.raises(ValueError, match="In none of the 2 boxes a face was seen"):
+        run("FacesFromBoxes", image=photos, boxes={"x": 150, "y": 0, "width": 60, "height": 240})
+    with pytest.raises(ValueError, match="set units to 'shares of the image'"):
+        run("FacesFromBoxes", image=photos, boxes={"x": 0.1, "y": 0.1, "width": 0.25, "height": 0.5})
+    shares = {"x": 0.1, "y": 0.125, "width": 0.275, "height": 0.6667}
+    faces = run("FacesFromBoxes", image=photos, boxes=shares, units="shares of the image")[0]
+    assert len(faces) == 2 and faces.faces[0].box == pytest.approx((39.5, 29.5, 149.5, 189.5), abs=0.02)
+
+
+def test_measuring_can_be_stopped(run, photos, comfy, monkeypatch):
+    from resemblance.nodes import progress
+
+    calls = []
+
+    def stop():
+        calls.append(1)
+        if len(calls) == 4:  # two for the first photograph's face, then within the second
+            raise InterruptedError
+
+    monkeypatch.setattr(progress.model_management, "throw_exception_if_processing_interrupted", stop)
+    box = {"x": 40, "y": 30, "width": 110, "height": 160}
+    with pytest.raises(InterruptedError):
+        run("FacesFromBoxes", image=photos[:1], boxes=[[box] * 9])
+    assert len(calls) == 4

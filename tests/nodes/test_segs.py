@@ -1,6 +1,7 @@
 from collections import namedtuple
 
 import numpy as np
+import pytest
 from by_hand import found
 
 
@@ -23,3 +24,7 @@ def test_segs_go_out_and_come_back(run, photos):
     faces = run("SegsToFaces", segs=given, image=photos[:1])[0]
     assert faces.faces[0].box == (39.5, 29.5, 149.5, 189.5) and faces.faces[0].score == 0.5
     assert len(run("SegsToFaces", segs=((240, 400), []), image=photos[:1])[0]) == 0
+
+    alone = [theirs(None, None, None, [0, 0, 60, 240], np.array([0, 0, 60, 240]), "person", None)]
+    with pytest.raises(ValueError, match="In none of the 1 regions a face was seen"):
+        run("SegsToFaces", segs=((240, 400), alone), image=photos[:1])
