@@ -90,6 +90,7 @@ class PasteFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         """See the class."""
         photos = photos_of(image)
+        _check_crop_masks(crop_masks, crops)
         pictures, masks = paste_faces(
             photos,
             crops,
@@ -107,3 +108,15 @@ class PasteFaces(io.ComfyNode):
 
 def _amount(name: str, tooltip: str) -> io.Input:
     return io.Float.Input(name, default=1.0, min=0.0, max=1.0, step=0.05, tooltip=f"{tooltip} Costs nothing.")
+
+
+def _check_crop_masks(masks: Tensor | None, crops: Crops) -> None:
+    """Masks of photographs would be squeezed into the crops."""
+    if masks is None:
+        return
+    size = tuple(masks.shape[-2:])
+    if size in crops.photos and size != (crops.size, crops.size):
+        raise ValueError(
+            f"The crop_masks are {size[1]}x{size[0]}, as large as the photograph; expected masks of the crops, "
+            f"{crops.size}x{crops.size}. Connect masks of the photograph to photo_mask."
+        )

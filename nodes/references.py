@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from comfy_api.latest import io
@@ -14,7 +14,7 @@ from ..core.faces.identity import EMBEDDERS
 from ..core.records import Face, FaceTokens, PhotoFaces, References, Restorer
 from ..core.references.encoding import encode_references
 from ..core.references.matching import Match, labelled, look_at, match_looks
-from ..core.references.names import parse_manual
+from ..core.references.names import check_numbers, parse_manual
 from ..core.references.views import ReferencePhoto
 from ..core.reports import match_record, references_record
 from . import models
@@ -24,6 +24,7 @@ from .sockets import AUTO, FacesSocket, ReferencesSocket, check_same_photos, or_
 
 PERSON = "person"  # what a person is called whom nobody named
 THRESHOLD = 0.5  # as in Detect Faces
+MORE = (2, 3, 4, 5)  # sockets for photographs beside the first
 
 
 class EncodeReferences(io.ComfyNode):
@@ -67,6 +68,7 @@ class EncodeReferences(io.ComfyNode):
                     tooltip="What tells people apart: the built-in network, or insightface's on clean faces and the "
                     "built-in one on damaged ones. References that are added to others keep theirs.",
                 ),
+                *more_images("image", "of the same person, of any size"),
             ],
             outputs=[
                 ReferencesSocket.Output(
@@ -87,9 +89,10 @@ class EncodeReferences(io.ComfyNode):
         restorer: list[Restorer] | None = None,
         references: list[References] | None = None,
         embedder: list[str] | None = None,
+        **more: list[Tensor],
     ) -> io.NodeOutput:
         """See the class."""
-        pictures = [picture for batch in image for picture in photos_of(batch)]
+        pictures = pictures_of({"image": image, **more})
         found = encode(
             pictures,
             restorer[0] if restorer else models.get_restorer(),
@@ -141,6 +144,7 @@ class MatchReferences(io.ComfyNode):
         photos = photos_of(image)
         check_same_photos(photos, faces)
         named = parse_manual(manual)
+        check_numbers(named, faces.faces)
         embedders = models.get_embedders(references.embedder)
         bar = PhotoBar(len(photos))
         looks = []
@@ -159,6 +163,24 @@ class MatchReferences(io.ComfyNode):
 def references_input(tooltip: str, optional: bool = True) -> io.Input:
     """References, from Encode References."""
     return ReferencesSocket.Input("references", optional=optional, tooltip=f"From Encode References. {tooltip}")
+
+
+def more_images(name: str, what: str) -> list[io.Input]:
+    """Further sockets for photographs, ``name_2`` to ``name_5``."""
+    return [
+        io.Image.Input(f"{name}_{number}", optional=True, tooltip=f"One more photograph, or several, {what}.")
+        for number in MORE
+    ]
+
+
+def pictures_of(given: Mapping[str, Sequence[Tensor] | Tensor | None]) -> list[Tensor]:
+    """All pictures (3,H,W) that came through some sockets, batches and lists taken apart, in the sockets' order."""
+    pictures: list[Tensor] = []
+    for name, value in sorted(given.items()):
+        if value is not None:
+            batches = [value] if isinstance(value, Tensor) else value
+            pictures += [picture for batch in batches for picture in photos_of(batch, name)]
+    return pictures
 
 
 def manual_input(optional: bool = False) -> io.Input:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,18 +17,22 @@ from ..core.faces.mending import mended
 from ..core.loading import Models
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
 from ..core.records import Crops, References, Restorer
-from ..core.references.names import parse_manual
+from ..core.references.names import check_names, check_numbers, parse_manual
 from ..core.references.options import ReferenceOptions
 from ..core.refinement import RefinementOptions
 from ..core.reports import restored_record, restorer_record
+from ..core.sentences import sentences
 from . import models
 from .crop import crops_seen, tiles_of
 from .detect import detector_inputs, find_faces
 from .progress import PhotoBar, working
-from .references import PERSON, encode, manual_input, references_input
+from .references import PERSON, encode, manual_input, more_images, pictures_of, references_input
 from .refine import refine_input
+from .shown import Shown
 from .sockets import AUTO, CropsSocket, given_mask, new_output, or_none, photos_of, restorer_input, schema
 from .transfer import strength_input
+
+log = logging.getLogger(__name__)
 
 CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
 
@@ -169,6 +176,7 @@ class RestoreFaces(io.ComfyNode):
                     tooltip="Folds, scratches, tears and ink in the photograph, of its size: filled from around "
                     "them, so that nothing there is taken for a face.",
                 ),
+                *more_images("reference_image", "of the same person as reference_image, of any size"),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
@@ -197,16 +205,19 @@ class RestoreFaces(io.ComfyNode):
         manual: str = "",
         refine: int = int(AUTO),
         damage_mask: Tensor | None = None,
+        **more: Tensor,
     ) -> io.NodeOutput:
         """See the class."""
         photos_of(image)  # refuses an empty batch before anything is loaded
+        good = pictures_of({"reference_image": reference_image, **more})
+        named = parse_manual(manual)
+        _check_named(named, references, bool(good))
         restorer = restorer or models.get_restorer()
-        used = ReferenceOptions(reference_strength, manual=parse_manual(manual), diagnostics=True)
+        used = ReferenceOptions(reference_strength, manual=named, diagnostics=True)
         refinement = RefinementOptions(None if refine < 0 else refine)
         options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement)
         options = options.resolved(restorer)
-        if reference_image is not None:
-            good = list(photos_of(reference_image, "reference_image"))
+        if good:
             references = encode(good, restorer, PERSON, onto=references)
         chosen = _models(restorer, references)
         kind = _kind(references, options)
@@ -215,6 +226,7 @@ class RestoreFaces(io.ComfyNode):
         pictures, masks = new_output(*image.shape), new_output(count, height, width)
         pictures[..., 3:] = image[..., 3:]
         entries: list[dict[str, Any]] = []
+        shown, began = Shown(), time.perf_counter()
         bar = PhotoBar(count)
         step = max(1, CHUNK // (height * width))
         for start in range(0, count, step):
@@ -223,21 +235,27 @@ class RestoreFaces(io.ComfyNode):
             torn = None if damage is None else damage[start : start + step]
             seen = photos if torn is None else torch.stack(mended(photos, torn))
             faces = find_faces(seen, found, threshold, min_size, max_faces)
+            if count <= step:  # of a long batch, not every chunk has every face
+                check_numbers(named, faces)
             with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
                 result = restore_photos(photos, chosen, faces, options, references, progress, True, torn)
             part = slice(start, start + len(photos))
             pictures[part, ..., :3] = result.pixels.movedim(1, -1)
             masks[part] = result.masks[:, 0]
+            shown.add(photos_of(image[part]), result.pixels, result.faces)
             for number in range(len(photos)):
-                treated = [restored_record(face) for face in result.faces if face.face.image == number]
-                entries.append({"image": start + number, "message": _message(treated), "faces": treated})
+                own = [report for report in result.faces if report.face.image == number]
+                said = sentences(own)
+                log.info("Image %d. %s", start + number, " ".join(said))
+                entries.append({"image": start + number, "said": said, "faces": [restored_record(r) for r in own]})
             bar.finish(len(photos))
         report = {
             "restorer": restorer_record(restorer),
             "detector": found.name,
             "images": entries,
         }
-        return io.NodeOutput(pictures, masks, json.dumps(report, indent=1))
+        log.info("Restore Faces took %.1f s for %d images.", time.perf_counter() - began, count)
+        return io.NodeOutput(pictures, masks, json.dumps(report), ui=shown.preview(cls))
 
 
 def _models(restorer: Restorer, references: References | None) -> Models:
@@ -250,8 +268,11 @@ def _kind(references: References | None, options: RestoreOptions) -> str:
     return f"{'guided' if references else 'restore'} {options.refinement.steps}"
 
 
-def _message(faces: list[dict[str, object]]) -> str:
-    if not faces:
-        return "no face found, passed through unchanged"
-    done = sum(face["left_alone"] is None for face in faces)
-    return f"{len(faces)} found, {done} restored"
+def _check_named(named: Mapping[int, str | None], references: References | None, short_way: bool) -> None:
+    """Names by hand are looked at before photographs are read, which takes seconds."""
+    if named and references is None and not short_way:
+        raise ValueError(
+            "The field manual says who is who, but there are no references; connect references or reference_image, or "
+            "empty the field."
+        )
+    check_names(filter(None, named.values()), references, [PERSON] if short_way else [])

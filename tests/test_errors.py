@@ -1185,9 +1185,16 @@ CASES = (
     Case(
         "references.names.check_names",
         V,
-        "all names are among the references'.",
+        "all names are among the references', if there are any, or those of others to come.",
         ONE_OF,
         lambda g, m: names.check_names(["anna", "zoe"], KNOWN),
+    ),
+    Case(
+        "references.names.check_numbers",
+        V,
+        "somebody is named by the number of a face that there is not.",
+        "7=anna names no face: none was found; expected one",
+        lambda g, m: names.check_numbers({7: "anna"}, []),
     ),
     Case(
         "references.names.parse_manual",

@@ -173,7 +173,7 @@ FLOORS = (
     ("references", "refinement", "loading"),
     ("stages",),
     ("pipeline",),
-    ("reports",),
+    ("reports", "sentences"),
     ("apps", "training"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

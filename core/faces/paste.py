@@ -185,7 +185,11 @@ def _check(
         if len(given) != len(crops):
             raise ValueError(f"Got {len(given)} {name} for {len(crops)} crops; give exactly one for each crop.")
         if given.ndim != 4 or given.shape[1] != channels or given.shape[2] != given.shape[3]:
-            raise ValueError(f"Got {name} of shape {tuple(given.shape)}; expected (N, {channels}, side, side).")
+            got = f"{given.shape[3]}x{given.shape[2]}" if given.ndim == 4 else f"of shape {tuple(given.shape)}"
+            raise ValueError(
+                f"The {name} are {got} with {given.shape[1]} channels; expected squares with {channels}, each of which "
+                "shows the whole of its crop. Do not cut or pad between cropping and pasting."
+            )
         for n, face in enumerate(crops.faces):
             if not bool(given[n].isfinite().all()):
                 raise ValueError(

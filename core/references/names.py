@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from ..records import References
+from ..records import Face, References
 
 NOBODY = "none"  # what is written in place of a name
 
 
-def check_names(names: Iterable[str], references: References) -> None:
-    """Raise ValueError unless all names are among the references'."""
-    known = [person.name for person in references.people]
+def check_names(names: Iterable[str], references: References | None, others: Iterable[str] = ()) -> None:
+    """Raise ValueError unless all names are among the references', if there are any, or those of others to come."""
+    known = [*(person.name for person in (references.people if references else ())), *others]
     for name in names:
         if name not in known:
             raise ValueError(
                 f"'{name}' is not among the people of the references; expected one of {', '.join(known) or 'nobody'}."
             )
+
+
+def check_numbers(manual: Mapping[int, str | None], faces: Iterable[Face]) -> None:
+    """Raise ValueError where somebody is named by the number of a face that there is not."""
+    known = sorted({face.index for face in faces})
+    for number, name in manual.items():
+        if number not in known:
+            there = (
+                f"expected one of the faces {', '.join(map(str, known))}" if known else "none was found; expected one"
+            )
+            raise ValueError(f"{number}={name or NOBODY} names no face: {there}.")
 
 
 def parse_manual(text: str) -> dict[int, str | None]:

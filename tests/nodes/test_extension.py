@@ -13,6 +13,7 @@ ADDED = {
     "ResemblanceRestoreFaces": ["reference_strength", "manual", "refine"],
     "ResemblanceRestoreCrops": ["reference_strength", "refine"],
     "ResemblanceEncodeReferences": ["embedder"],
+    "ResemblanceFacesFromBoxes": ["units"],
 }
 WIDGETS = {
     "ResemblanceRestoreFaces": [
@@ -29,7 +30,7 @@ WIDGETS = {
     ],
     "ResemblanceLoadRestorer": ["file"],
     "ResemblanceDetectFaces": ["detector", "threshold", "min_size", "max_faces", "order"],
-    "ResemblanceFacesFromBoxes": [],
+    "ResemblanceFacesFromBoxes": ["units"],
     "ResemblanceSegsToFaces": [],
     "ResemblanceSelectFaces": ["order", "indices", "min_size", "max_size", "min_sharpness", "max_sharpness"],
     "ResemblanceEncodeReferences": ["person", "weight", "embedder"],
@@ -124,7 +125,11 @@ def test_bad_input_is_named(run, nodes, photos, models_dir):
         ("CropFaces", {"faces": faces, "image": photos[:, :200]}, "2 of 400x240, but got 2 of 400x200"),
         ("CropFaces", {"faces": faces, "image": photos, "size": 500}, "size was 500; expected a multiple of 64"),
         ("PasteFaces", paste | {"restored": image[:1]}, "Got 1 pictures as restored for 2 crops; give exactly one"),
-        ("PasteFaces", paste | {"restored": image[:, :400]}, r"expected \(N, 3, side, side\)"),
+        (
+            "PasteFaces",
+            paste | {"restored": image[:, :400]},
+            "restored faces are 512x400 with 3 channels; expected squares with 3",
+        ),
         ("PasteFaces", paste | {"restored": image * torch.nan}, "Frame 0 of the restored holds NaN"),
         ("PasteFaces", paste | {"image": photos[:1]}, "came from 2 photographs .* but got 1"),
         (

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from by_hand import found
 
@@ -43,3 +44,9 @@ def test_an_upscaled_background_sets_the_size(run, photos):
     result, applied = run("PasteFaces", image=photos, crops=crops, restored=1 - image, background=larger).args
     assert result.shape == larger.shape and applied.shape == (2, 480, 800)
     assert torch.equal(result[applied == 0], larger[applied == 0]) and applied[0].max() > 0.9
+
+
+def test_masks_of_the_photograph_are_no_masks_of_crops(run, photos):
+    crops, tiles, _ = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos).args
+    with pytest.raises(ValueError, match="crop_masks are 400x240, as large as the photograph"):
+        run("PasteFaces", image=photos, crops=crops, restored=tiles, crop_masks=torch.ones(1, 240, 400))

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import torch
 from by_hand import found
 
@@ -62,7 +63,11 @@ def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
     assert entries["detector"] == "builtin" and entries["restorer"]["name"] == "Resemblance"
     assert [e["image"] for e in entries["images"]] == [0, 1, 2]
     assert [len(e["faces"]) for e in entries["images"]] == [1, 0, 1]
-    assert entries["images"][1]["message"] == "no face found, passed through unchanged"
+    assert [e["said"] for e in entries["images"]] == [
+        ["Face 0: badly damaged, restored in full."],
+        ["No face was found."],
+        ["Face 0: badly damaged, restored in full."],
+    ]
     assert entries["images"][0]["faces"][0]["strength"] == 1.0
     alone = run("RestoreFaces", image=batch[2:], detector="builtin", strength=1.0)
     assert torch.equal(alone[0], image[2:]) and torch.equal(alone[1], mask[2:])
@@ -138,3 +143,49 @@ def test_restore_faces_restores_what_a_mask_calls_damage_on_a_sharp_face(run):
     assert (told - truth).abs()[seen].mean() < 0.3 * (blind - truth).abs()[seen].mean()
     (face,) = json.loads(report)["images"][0]["faces"]
     assert face["left_alone"] is None
+
+
+@pytest.mark.parametrize(
+    ("manual", "words"),
+    [
+        ("hello", "expected numbers of faces and names"),
+        ("0=zoe", "'zoe' is not among the people of the references; expected one of person"),
+        ("7=person", "7=person names no face: expected one of the faces 0"),
+    ],
+)
+def test_wrong_names_by_hand_are_told_before_photographs_are_read(run, monkeypatch, manual, words):
+    from resemblance.nodes import restore
+
+    damaged, _, reference, *_ = run("ExamplePhoto", name="woman").args
+    given = {"image": damaged, "detector": "builtin", "manual": manual}
+    if "7" not in manual:
+        monkeypatch.setattr(restore, "encode", lambda *_, **__: pytest.fail("the photographs were read"))
+    with pytest.raises(ValueError, match=words):
+        run("RestoreFaces", **given, reference_image=reference)
+    if "=" in manual:
+        with pytest.raises(ValueError, match="but there are no references"):
+            run("RestoreFaces", **given)
+
+
+def test_photographs_come_through_several_sockets(run, person):
+    damaged, _, *references = run("ExamplePhoto", name="woman").args
+    several = {f"image_{number}": picture for number, picture in enumerate(references[1:], 2)}
+    one = run("EncodeReferences", image=references[0])[0]
+    all_of_them = run("EncodeReferences", image=references[0], **several)[0]
+    listed = run("EncodeReferences", image=references)[0]
+    assert len(one.people[0]) == 1 < len(all_of_them.people[0]) == len(listed.people[0]) == len(references)
+    assert all_of_them.people[0].sources == listed.people[0].sources
+    given = {"image": damaged, "detector": "builtin", "strength": 1.0}
+    report = run(
+        "RestoreFaces", **given, reference_image=references[0], reference_image_2=references[1], reference_image_5=None
+    )[2]
+    (face,) = json.loads(report)["images"][0]["faces"]
+    assert set(face["taken"]) == {"person 1", "person 2"}
+
+
+def test_what_was_done_is_shown_and_logged(run, caplog):
+    damaged = run("ExamplePhoto", name="woman")[0]
+    with caplog.at_level("INFO"):
+        output = run("RestoreFaces", image=damaged, detector="builtin")
+    assert "Image 0. Face 0: badly damaged, restored in full." in caplog.text and "took" in caplog.text
+    assert len(output.ui.as_dict()["images"]) == 1

@@ -1,6 +1,6 @@
 import pytest
-from resemblance.core.records import References
-from resemblance.core.references.names import check_names, parse_manual
+from resemblance.core.records import Face, References
+from resemblance.core.references.names import check_names, check_numbers, parse_manual
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,18 @@ def test_names_of_nobody():
     check_names([], nobody)
     with pytest.raises(ValueError, match="'anna' is not among the people of the references; expected one of nobody"):
         check_names(["anna"], nobody)
+
+
+def test_names_of_people_to_come_count():
+    check_names(["person"], None, ["person"])
+    with pytest.raises(ValueError, match="'zoe' is not among the people of the references; expected one of person"):
+        check_names(["zoe"], None, ["person"])
+
+
+def test_a_number_that_no_face_has_is_refused():
+    faces = [Face(image, index, (0.0, 0.0, 9.0, 9.0), 1.0, ()) for image, index in ((0, 0), (1, 0), (1, 1))]
+    check_numbers({0: "anna", 1: None}, faces)
+    with pytest.raises(ValueError, match="7=anna names no face: expected one of the faces 0, 1"):
+        check_numbers({7: "anna"}, faces)
+    with pytest.raises(ValueError, match="0=none names no face: none was found; expected one"):
+        check_numbers({0: None}, [])

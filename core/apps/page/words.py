@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from ...faces.preview import COLOURS
-from ...pipeline import SHARP
+from ...sentences import condition
 from .faces import DrawnFace
 from .people import Matched, Reference, Verdict
 from .pictures import thumbnail
@@ -23,9 +23,6 @@ SERVED = (
 )
 EMPTY = '<p class="hint">The restored face appears here as soon as a photograph with a face is chosen.</p>'
 CLEARLY = 0.05  # a likeness that moved by less is not called a change
-
-# From which damage a face is called what.
-LEVELS = ((0.8, "badly damaged"), (0.35, "damaged"), (SHARP, "slightly damaged"))
 
 
 def status(text: str, kind: str = "note") -> str:
@@ -65,9 +62,7 @@ def found(opened: Opened) -> tuple[str, str]:
 def label(opened: Opened, face: int) -> str:
     """What a face is called where it can be chosen."""
     quality = opened.faces[face].quality
-    severity = quality.severity if quality else 1.0
-    how = next((words for least, words in LEVELS if severity > least), "sharp")
-    return f"Face {face + 1} – {how}"
+    return f"Face {face + 1} – {condition(quality.severity if quality else 1.0)}"
 
 
 def verdicts(rows: Sequence[Verdict], references: Sequence[Reference]) -> str:
