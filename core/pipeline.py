@@ -156,6 +156,7 @@ def restore_photos(
     progress: Progress | None = None,
     in_place: bool = False,
     damage: Tensor | None = None,
+    background: Tensor | None = None,
 ) -> RestoredPhotos:
     """Restore every face of some photographs.
 
@@ -172,9 +173,10 @@ def restore_photos(
             are all by a restorer without tokens, with a warning.
         progress: called between the network's blocks, and for each face that is cropped and each photograph that is
             pasted into; what it raises stops the work.
-        in_place: write into `photos`, for callers that need the original no more.
+        in_place: write into `photos` (or `background`), for callers that need the original no more.
         damage: (B,1,H,W) in [0,1], where folds, scratches and the like are (:mod:`.faces.mending`): nothing there is
             taken for a face, and what of it lies on a face is restored in full, however sharp the face is.
+        background: the photographs, already enlarged by other means, as :func:`.faces.paste.paste_faces` takes them.
 
     Raises:
         ValueError: photographs that are no such tensor or hold NaN, a restorer that returned NaN, references that
@@ -239,6 +241,7 @@ def restore_photos(
         restored,
         amounts,
         options.paste,
+        background=list(background) if background is not None and len(background) else background,
         in_place=in_place,
         progress=progress,
     )

@@ -14,7 +14,7 @@ from ..core.records import Face, PhotoFaces
 from . import models
 from .payloads import PIXELS, SHARES, boxes_of_core, meshes_of_core
 from .progress import PhotoBar, check_interrupt
-from .sockets import BoxesSocket, FacesSocket, LandmarksSocket, photos_of, schema
+from .sockets import INTEROP, BoxesSocket, FacesSocket, LandmarksSocket, photos_of, schema
 
 
 class FacesFromBoxes(io.ComfyNode):
@@ -25,6 +25,7 @@ class FacesFromBoxes(io.ComfyNode):
         """See the class."""
         return schema(
             "FacesFromBoxes",
+            INTEROP,
             ("bounding box to faces", "MediaPipe faces", "face landmarks to faces"),
             display_name="Faces from Boxes",
             description="Makes faces of the boxes or the face landmarks that another node found. Connect one of them.",

@@ -15,7 +15,7 @@ from ..core.reports import face_record
 from . import models
 from .progress import PhotoBar
 from .references import detect_all, references_input
-from .sockets import image_of, photos_of, schema
+from .sockets import REFERENCES, image_of, photos_of, schema
 
 SHOWN = 16  # faces in the picture
 
@@ -28,6 +28,7 @@ class CompareIdentity(io.ComfyNode):
         """See the class."""
         return schema(
             "CompareIdentity",
+            REFERENCES,
             ("face similarity", "ArcFace score", "identity score"),
             display_name="Compare Identity",
             description="Measures whether a face looks more like the person after than before.",

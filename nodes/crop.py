@@ -11,6 +11,7 @@ from ..core.faces.mending import mended, mended_crops
 from ..core.records import Crops, PhotoFaces
 from .progress import check_interrupt
 from .sockets import (
+    FACES,
     CropsSocket,
     FacesSocket,
     check_same_photos,
@@ -34,6 +35,7 @@ class CropFaces(io.ComfyNode):
         """See the class."""
         return schema(
             "CropFaces",
+            FACES,
             ("face crop", "align faces", "FFHQ crop"),
             display_name="Crop Faces",
             description="Cuts the faces out, turned upright and of one size, for restorers, samplers and upscalers.",

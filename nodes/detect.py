@@ -16,7 +16,7 @@ from ..core.faces.select import measure_faces
 from ..core.records import Face, PhotoFaces
 from . import models
 from .progress import PhotoBar, check_interrupt
-from .sockets import BoxesSocket, FacesSocket, photos_of, schema
+from .sockets import FACES, BoxesSocket, FacesSocket, photos_of, schema
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class DetectFaces(io.ComfyNode):
         """See the class."""
         return schema(
             "DetectFaces",
+            FACES,
             ("face detection", "find faces", "RetinaFace", "SCRFD"),
             display_name="Detect Faces",
             description="Finds the faces of each image, numbers them, and shows them.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from ..core.files.images import read_photo
-from .sockets import image_of, schema
+from .sockets import FACES, image_of, schema
 
 FOLDER = Path(__file__).parent / "examples"
 NAMES = ("woman", "man", "two people")
@@ -22,6 +22,7 @@ class ExamplePhoto(io.ComfyNode):
         """See the class."""
         return schema(
             "ExamplePhoto",
+            FACES,
             ("sample image", "test image", "demo"),
             display_name="Example Photo",
             description="Photographs of people who do not exist, to try the other nodes with.",

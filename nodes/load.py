@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import models
-from .sockets import RestorerSocket, schema
+from .sockets import FACES, RestorerSocket, schema
 
 
 class LoadRestorer(io.ComfyNode):
@@ -16,6 +16,7 @@ class LoadRestorer(io.ComfyNode):
         """See the class."""
         return schema(
             "LoadRestorer",
+            FACES,
             ("CodeFormer loader", "GFPGAN loader", "face restore model"),
             display_name="Load Restorer",
             description="Loads the network that restores faces: the built-in one, or a file you have.",

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..core.faces.paste import PasteOptions, paste_faces
 from ..core.records import Crops
 from .progress import check_interrupt
-from .sockets import CropsSocket, crop_pictures, given_mask, image_of, mask_of, photos_of, schema
+from .sockets import FACES, CropsSocket, crop_pictures, given_mask, image_of, mask_of, photos_of, schema
 
 
 class PasteFaces(io.ComfyNode):
@@ -19,6 +19,7 @@ class PasteFaces(io.ComfyNode):
         """See the class."""
         return schema(
             "PasteFaces",
+            FACES,
             ("paste face back", "uncrop face", "face blend"),
             display_name="Paste Faces",
             description="Puts faces back where they were cut out. Everything outside their masks stays as it was.",

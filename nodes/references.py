@@ -20,7 +20,17 @@ from ..core.reports import match_record, references_record
 from . import models
 from .detect import find_faces
 from .progress import PhotoBar, check_interrupt, working
-from .sockets import AUTO, FacesSocket, ReferencesSocket, check_same_photos, or_none, photos_of, restorer_input, schema
+from .sockets import (
+    AUTO,
+    REFERENCES,
+    FacesSocket,
+    ReferencesSocket,
+    check_same_photos,
+    or_none,
+    photos_of,
+    restorer_input,
+    schema,
+)
 
 PERSON = "person"  # what a person is called whom nobody named
 THRESHOLD = 0.5  # as in Detect Faces
@@ -35,6 +45,7 @@ class EncodeReferences(io.ComfyNode):
         """See the class."""
         return schema(
             "EncodeReferences",
+            REFERENCES,
             ("reference image", "identity", "face model", "same person"),
             display_name="Encode References",
             description="Reads good photographs of one person, from which the restoring nodes take texture.",
@@ -112,6 +123,7 @@ class MatchReferences(io.ComfyNode):
         """See the class."""
         return schema(
             "MatchReferences",
+            REFERENCES,
             ("face recognition", "identify faces", "who is who"),
             display_name="Match References",
             description="Says which face is whose, by likeness to the references or by what you write.",

@@ -16,7 +16,7 @@ from ..core.reports import refined_record
 from . import models
 from .progress import working
 from .references import labelled_tokens, matched_record, references_input
-from .sockets import AUTO, TokensSocket, mask_of, schema
+from .sockets import AUTO, TOKENS, TokensSocket, mask_of, schema
 
 SEEDS = 0xFFFFFFFFFFFFFFFF
 WHITE = 0.2  # standard deviation of the candidates' pixels (0 to 1) from which the map is white
@@ -30,6 +30,7 @@ class RefineLatent(io.ComfyNode):
         """See the class."""
         return schema(
             "RefineLatent",
+            TOKENS,
             ("CLR-Face", "identity guidance", "flow", "latent refinement"),
             display_name="Refine Latent",
             description="Draws what a damaged face only hints at towards what faces look like, and the person does.",

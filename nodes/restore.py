@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..core.faces.crop import into_crops
 from ..core.faces.mending import mended
+from ..core.faces.paste import LARGEST_SCALE, PasteOptions
 from ..core.loading import Models
 from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
 from ..core.records import Crops, References, Restorer
@@ -25,11 +26,23 @@ from ..core.sentences import sentences
 from . import models
 from .crop import crops_seen, tiles_of
 from .detect import detector_inputs, find_faces
+from .enlarge import resized, size_of, upscaled
 from .progress import PhotoBar, working
 from .references import PERSON, encode, manual_input, more_images, pictures_of, references_input
 from .refine import refine_input
 from .shown import Shown
-from .sockets import AUTO, CropsSocket, given_mask, new_output, or_none, photos_of, restorer_input, schema
+from .sockets import (
+    AUTO,
+    FACES,
+    CropsSocket,
+    UpscaleSocket,
+    given_mask,
+    new_output,
+    or_none,
+    photos_of,
+    restorer_input,
+    schema,
+)
 from .transfer import strength_input
 
 log = logging.getLogger(__name__)
@@ -59,7 +72,8 @@ class RestoreCrops(io.ComfyNode):
         """See the class."""
         return schema(
             "RestoreCrops",
-            ("CodeFormer", "GFPGAN", "face restore"),
+            FACES,
+            ("CodeFormer", "GFPGAN", "face restoration", "enhance face"),
             display_name="Restore Crops",
             description="Restores cropped faces with any restorer.",
             inputs=[
@@ -134,7 +148,21 @@ class RestoreFaces(io.ComfyNode):
         """See the class."""
         return schema(
             "RestoreFaces",
-            ("CodeFormer", "GFPGAN", "face fix", "face restore", "FaceDetailer", "ReActor restore"),
+            FACES,
+            (
+                "face restoration",
+                "enhance face",
+                "face enhance",
+                "deblur face",
+                "blurry face",
+                "old photo",
+                "face fix",
+                "CodeFormer",
+                "GFPGAN",
+                "FaceDetailer",
+                "ReActor restore",
+            ),
+            ("detector", "min_size", "min_sharpness", "manual", "refine"),
             display_name="Restore Faces",
             description="Finds the faces of photographs or video frames, restores them and puts them back. "
             "Works as it is: no file is needed.",
@@ -177,6 +205,21 @@ class RestoreFaces(io.ComfyNode):
                     "them, so that nothing there is taken for a face.",
                 ),
                 *more_images("reference_image", "of the same person as reference_image, of any size"),
+                UpscaleSocket.Input(
+                    "upscale_model",
+                    optional=True,
+                    tooltip="Enlarges all but the faces, which are restored and pasted at the new size. Set scale too.",
+                ),
+                io.Float.Input(
+                    "scale",
+                    default=1.0,
+                    min=1.0,
+                    max=float(LARGEST_SCALE),
+                    step=0.5,
+                    optional=True,
+                    tooltip="How many times larger the result is. Raise it for small photographs: a face of 40 px that "
+                    "is restored and shrunk back shows nothing of it.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
@@ -205,6 +248,8 @@ class RestoreFaces(io.ComfyNode):
         manual: str = "",
         refine: int = int(AUTO),
         damage_mask: Tensor | None = None,
+        upscale_model: Any = None,
+        scale: float = 1.0,
         **more: Tensor,
     ) -> io.NodeOutput:
         """See the class."""
@@ -215,7 +260,8 @@ class RestoreFaces(io.ComfyNode):
         restorer = restorer or models.get_restorer()
         used = ReferenceOptions(reference_strength, manual=named, diagnostics=True)
         refinement = RefinementOptions(None if refine < 0 else refine)
-        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement)
+        paste = PasteOptions(scale=scale)
+        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement, paste)
         options = options.resolved(restorer)
         if good:
             references = encode(good, restorer, PERSON, onto=references)
@@ -223,8 +269,8 @@ class RestoreFaces(io.ComfyNode):
         kind = _kind(references, options)
         count, height, width, _ = image.shape
         damage = given_mask(damage_mask, count, "damage_mask")
-        pictures, masks = new_output(*image.shape), new_output(count, height, width)
-        pictures[..., 3:] = image[..., 3:]
+        size = size_of(height, width, scale)
+        pictures, masks = new_output(count, *size, image.shape[3]), new_output(count, *size)
         entries: list[dict[str, Any]] = []
         shown, began = Shown(), time.perf_counter()
         bar = PhotoBar(count)
@@ -237,11 +283,14 @@ class RestoreFaces(io.ComfyNode):
             faces = find_faces(seen, found, threshold, min_size, max_faces)
             if count <= step:  # of a long batch, not every chunk has every face
                 check_numbers(named, faces)
-            with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
-                result = restore_photos(photos, chosen, faces, options, references, progress, True, torn)
             part = slice(start, start + len(photos))
+            larger = None if upscale_model is None else upscaled(upscale_model, image[part], scale)
+            with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
+                result = restore_photos(photos, chosen, faces, options, references, progress, True, torn, larger)
             pictures[part, ..., :3] = result.pixels.movedim(1, -1)
             masks[part] = result.masks[:, 0]
+            if image.shape[3] > 3:
+                pictures[part, ..., 3:] = resized(image[part, ..., 3:].movedim(-1, 1).float(), size).movedim(1, -1)
             shown.add(photos_of(image[part]), result.pixels, result.faces)
             for number in range(len(photos)):
                 own = [report for report in result.faces if report.face.image == number]

@@ -14,7 +14,7 @@ from ..core.records import Crops, PhotoFaces
 from . import models
 from .payloads import regions_of_impact
 from .progress import PhotoBar, check_interrupt
-from .sockets import CropsSocket, FacesSocket, SegsSocket, photos_of, schema
+from .sockets import INTEROP, CropsSocket, FacesSocket, SegsSocket, photos_of, schema
 
 # The names are the Impact Pack's; its nodes ask for no more than these.
 SEG = namedtuple(
@@ -32,6 +32,7 @@ class SegsToFaces(io.ComfyNode):
         """See the class."""
         return schema(
             "SegsToFaces",
+            INTEROP,
             ("Impact Pack faces", "SEGS to face"),
             display_name="SEGS to Faces",
             description="Makes faces of the regions that the Impact Pack found in one image.",
@@ -76,6 +77,7 @@ class FacesToSegs(io.ComfyNode):
         """See the class."""
         return schema(
             "FacesToSegs",
+            INTEROP,
             ("Impact Pack SEGS", "face to SEGS"),
             display_name="Faces to SEGS",
             description="Gives the cropped faces of one image to the nodes of the Impact Pack.",

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..core.faces.detect import ORDERS
 from ..core.faces.select import NUMBERED, Choice, select_faces
 from ..core.records import PhotoFaces
-from .sockets import FacesSocket, schema
+from .sockets import FACES, FacesSocket, schema
 
 
 class SelectFaces(io.ComfyNode):
@@ -18,6 +18,7 @@ class SelectFaces(io.ComfyNode):
         """See the class."""
         return schema(
             "SelectFaces",
+            FACES,
             ("filter faces", "pick face", "face index"),
             display_name="Select Faces",
             description="Keeps the faces you name, or those of a size and sharpness. Each keeps its number.",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..core.faces.crop import crop_faces
 from ..core.faces.preview import draw_rows
+from ..core.geometry import compose, invert, scaling, warp
 from ..core.pipeline import FaceReport, LeftAlone
 
 FACES = 8  # that are shown, the first ones
@@ -24,12 +25,15 @@ class Shown:
         self._rows: list[list[tuple[Tensor, str]]] = []
 
     def add(self, before: Tensor, after: Tensor, reports: Sequence[FaceReport]) -> None:
-        """Faces of some photographs, as (B,3,H,W) before and after."""
+        """Faces of some photographs, as (B,3,H,W) before and after, which may be larger."""
+        larger = scaling(after.shape[-1] / before.shape[-1], after.shape[-2] / before.shape[-2])
         for report in reports[: FACES - len(self._rows)]:
             try:
-                views = [crop_faces(photos, [report.face], size=SIDE).pixels[0] for photos in (before, after)]
+                crop = crop_faces(before, [report.face], size=SIDE)
             except ValueError:  # its landmarks are no face's: it was left alone, and the log says so
                 continue
+            to_view = compose(crop.affines[0], invert(larger))
+            views = crop.pixels[0], warp(after[report.face.image], to_view, (SIDE, SIDE))
             number, done = f"{report.face.index}", report.outcome
             if isinstance(done, LeftAlone):
                 self._rows.append([(views[0], f"{number}: left alone")])

@@ -17,6 +17,7 @@ from ..core.finite import is_finite
 from ..core.records import Crops, PhotoFaces
 
 CATEGORY = "Resemblance"
+FACES, REFERENCES, TOKENS, INTEROP = "Faces", "References", "Tokens", "Interop"
 PREFIX = "Resemblance"
 
 RestorerSocket = io.Custom("RESEMBLANCE_RESTORER")
@@ -28,16 +29,30 @@ ReferencesSocket = io.Custom("RESEMBLANCE_REFERENCES")
 BoxesSocket = io.Custom("BOUNDING_BOX")
 LandmarksSocket = io.Custom("FACE_LANDMARKS")
 SegsSocket = io.Custom("SEGS")
+UpscaleSocket = io.Custom("UPSCALE_MODEL")
 
 AUTO = -1.0  # below 0 a weight is left to the restorer, or to the damage: 0.3.75 has no widget that can be empty
 BLANK = 64  # LoadImage gives a mask of zeros of this side for a picture without alpha
 
 
-def schema(name: str, aliases: tuple[str, ...] = (), **settings: Any) -> io.Schema:
-    """A schema in our category; `aliases` are what users may search for, where ComfyUI knows of them (since 0.11)."""
+def schema(
+    name: str, room: str, aliases: tuple[str, ...] = (), advanced: tuple[str, ...] = (), **settings: Any
+) -> io.Schema:
+    """A schema in our category.
+
+    Args:
+        name: of the node, without our prefix.
+        room: of our category: ``FACES``, ``REFERENCES``, ``TOKENS`` or ``INTEROP``.
+        aliases: what users may search for, where ComfyUI knows of them (since 0.11).
+        advanced: widgets that are folded away, where ComfyUI can (since 0.4).
+        settings: as :class:`io.Schema` takes them.
+    """
     if "search_aliases" in io.Schema.__dataclass_fields__:
         settings["search_aliases"] = list(aliases)
-    return io.Schema(node_id=PREFIX + name, category=CATEGORY, **settings)
+    for entry in settings["inputs"]:
+        if entry.id in advanced and hasattr(entry, "advanced"):
+            entry.advanced = True
+    return io.Schema(node_id=PREFIX + name, category=f"{CATEGORY}/{room}", **settings)
 
 
 def restorer_input() -> io.Input:

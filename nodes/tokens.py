@@ -12,7 +12,7 @@ from ..core.restorers.tokens import decode_tokens, encode_tokens, invention_map,
 from . import models
 from .crop import crops_seen, tiles_of
 from .progress import working
-from .sockets import AUTO, CropsSocket, TokensSocket, mask_of, or_none, restorer_input, schema
+from .sockets import AUTO, TOKENS, CropsSocket, TokensSocket, mask_of, or_none, restorer_input, schema
 
 TOKEN_MEMORY = 24 << 20  # [bytes] of one face's tokens: CodeFormer's; the built-in restorer's are less than half
 
@@ -25,6 +25,7 @@ class EncodeTokens(io.ComfyNode):
         """See the class."""
         return schema(
             "EncodeTokens",
+            TOKENS,
             ("CodeFormer encode", "codebook"),
             display_name="Encode Tokens",
             description="Turns cropped faces into tokens: what the face shows, and the code words that come nearest.",
@@ -95,6 +96,7 @@ class RestoreTokens(io.ComfyNode):
         """See the class."""
         return schema(
             "RestoreTokens",
+            TOKENS,
             ("CodeFormer fidelity", "CodeFormer weight"),
             display_name="Restore Tokens",
             description="Sets how much of the face itself and how much of the codebook goes into the result.",
@@ -146,6 +148,7 @@ class DecodeTokens(io.ComfyNode):
         """See the class."""
         return schema(
             "DecodeTokens",
+            TOKENS,
             ("CodeFormer decode",),
             display_name="Decode Tokens",
             description="Draws the faces from their tokens, in the geometry of the crops they came from.",

@@ -15,7 +15,7 @@ from . import models
 from .crop import tiles_of
 from .progress import working
 from .references import labelled_tokens, matched_record, references_input
-from .sockets import TokensSocket, schema
+from .sockets import REFERENCES, TokensSocket, schema
 
 
 class TransferTexture(io.ComfyNode):
@@ -26,6 +26,7 @@ class TransferTexture(io.ComfyNode):
         """See the class."""
         return schema(
             "TransferTexture",
+            REFERENCES,
             ("reference restoration", "ENTED", "texture transfer"),
             display_name="Transfer Texture",
             description="Takes texture from the references of the person that each face belongs to.",

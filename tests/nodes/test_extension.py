@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 # Widgets by position, as saved workflows store their values: frozen from version 0.1.0. New ones go to the end, and are
 # optional, for graphs saved over the API name only those that there were.
 ADDED = {
-    "ResemblanceRestoreFaces": ["reference_strength", "manual", "refine"],
+    "ResemblanceRestoreFaces": ["reference_strength", "manual", "refine", "scale"],
     "ResemblanceRestoreCrops": ["reference_strength", "refine"],
     "ResemblanceEncodeReferences": ["embedder"],
     "ResemblanceFacesFromBoxes": ["units"],
@@ -27,6 +27,7 @@ WIDGETS = {
         "reference_strength",
         "manual",
         "refine",
+        "scale",
     ],
     "ResemblanceLoadRestorer": ["file"],
     "ResemblanceDetectFaces": ["detector", "threshold", "min_size", "max_faces", "order"],
@@ -63,7 +64,8 @@ PASSED = {
 def test_every_node_keeps_the_rules(nodes, name):
     assert list(nodes) == list(WIDGETS)
     schema = nodes[name].GET_SCHEMA()
-    assert schema.category == "Resemblance" and schema.display_name and schema.description
+    assert schema.category in {f"Resemblance/{room}" for room in ("Faces", "References", "Tokens", "Interop")}
+    assert schema.display_name and schema.description
     for entry in (*schema.inputs, *schema.outputs):
         assert entry.tooltip and entry.tooltip.endswith("."), f"{entry} needs a tooltip"
     assert all(output.display_name for output in schema.outputs)

@@ -11,6 +11,7 @@ from host_server import ROOT, Refused
 from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.detect import detect_faces
 from resemblance.core.faces.paste import PasteOptions, paste_faces
+from resemblance.core.faces.select import measure_faces
 from resemblance.core.loading import Models
 from resemblance.core.pipeline import RestoreOptions, restore_photos
 from resemblance.core.records import Lookup
@@ -173,7 +174,7 @@ def test_each_step_taken_apart_is_core(server, photo):
         invented=("mix", 1),
     )
     photos = core(photo)
-    crops = crop_faces(photos, detect_faces(photos, "builtin"))
+    crops = crop_faces(photos, measure_faces(photos, detect_faces(photos, "builtin")))
     assert len(crops) == 1
     torch.testing.assert_close(core(crop), crops.pixels, atol=1e-4, rtol=0)
     torch.testing.assert_close(mask, crops.masks[:, 0], atol=1e-4, rtol=0)
@@ -487,7 +488,7 @@ def test_no_face_passes_the_photograph_through_and_says_so(server, blank):
         restored=("restored", 0),
     )
     assert torch.equal(image, photo) and torch.equal(pasted, photo) and not mask.any()
-    assert "no face" in report
+    assert json.loads(report)["images"][0]["said"] == ["No face was found."]
     assert tile.shape == faces.shape == (1, 512, 512, 3) and len(tile.unique()) == 1
     assert tile_mask.shape == (1, 512, 512) and not tile_mask.any()
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from by_hand import found
@@ -14,12 +16,33 @@ def test_search_aliases_are_given_where_the_host_knows_them(nodes, monkeypatch):
 
     schema.__dataclass_fields__ = {"search_aliases": None}
     monkeypatch.setattr(sockets.io, "Schema", schema)
-    sockets.schema("X", ("CodeFormer",), inputs=[])
+    sockets.schema("X", sockets.TOKENS, ("CodeFormer",), inputs=[])
     assert got["search_aliases"] == ["CodeFormer"] and got["node_id"] == "ResemblanceX"
+    assert got["category"] == "Resemblance/Tokens"
     monkeypatch.undo()
     known = "search_aliases" in io.Schema.__dataclass_fields__
     aliases = getattr(nodes["ResemblanceRestoreFaces"].define_schema(), "search_aliases", None)
     assert (aliases is not None and "CodeFormer" in aliases) == known
+
+
+def test_widgets_are_folded_away_where_the_host_can(nodes, monkeypatch):
+    from resemblance.nodes import sockets
+
+    class Entry:  # as hosts have them that know of it
+        advanced = None
+
+        def __init__(self, name):
+            self.id = name
+
+    known, other, old = Entry("detector"), Entry("fidelity"), SimpleNamespace(id="detector")
+    fake = SimpleNamespace(__dataclass_fields__={})
+    monkeypatch.setattr(sockets.io, "Schema", type("Schema", (), {**vars(fake), "__init__": lambda self, **_: None}))
+    sockets.schema("X", sockets.FACES, (), ("detector",), inputs=[known, other, old])
+    assert known.advanced is True and other.advanced is None and not hasattr(old, "advanced")
+    monkeypatch.undo()
+    entries = nodes["ResemblanceRestoreFaces"].define_schema().inputs
+    folded = {entry.id for entry in entries if getattr(entry, "advanced", None)}
+    assert folded in (set(), {"detector", "min_size", "min_sharpness", "manual", "refine"})
 
 
 def test_outputs_follow_the_hosts_type(run, comfy, photos, monkeypatch):
