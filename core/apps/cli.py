@@ -19,6 +19,7 @@ from .arguments import (
     ReferencesArguments,
     RestoreArguments,
 )
+from .parser import USAGE, Parser
 
 # Rooms are loaded when called: --help stays quick.
 COMMANDS: dict[str, tuple[str, type]] = {
@@ -29,7 +30,7 @@ COMMANDS: dict[str, tuple[str, type]] = {
     "evaluate": (".evaluate", EvaluateArguments),
     "app": (".page", AppArguments),
 }
-USAGE = 2
+FOLDERS = {"restore": "restored", "faces": "found"}  # for results that nobody named a place for
 EVALUATED = ("none", "one", "three", "five", "wrong", "lookalike", "decided", "decided-wrong")  # rows of the table
 EXIT_CODES = (
     "exit codes: 0 all done; 1 some not (see the messages); 2 cannot be carried out, nothing was done; 130 interrupted"
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     from .console import INTERRUPTED, say, spoken_log
-    from .files import UsageError
+    from .files import UsageError, folder_beside
 
     place, kind = COMMANDS[args.command]
     room = import_module(place, __package__)
@@ -60,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             given = {name: value for name, value in vars(args).items() if name != "command"}
             if given["device"] == "auto":
                 given["device"] = _best_device()
+            if "out" in given and given["out"] is None:
+                given["out"] = folder_beside(given["paths"], FOLDERS[args.command])
+                say(f"Results go to {given['out']}; -o names another place.")
             return room.run(kind(**given), stdout)
         except UsageError as error:
             say(f"resemblance {args.command}: {error}")
@@ -74,16 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    parser = argparse.ArgumentParser(
-        prog="resemblance", description="Restore faces in photographs, offline.", epilog=EXIT_CODES
-    )
+    parser = Parser(prog="resemblance", description="Restore faces in photographs, offline.", epilog=EXIT_CODES)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     restore = commands.add_parser("restore", help="restore the faces of pictures", epilog=EXIT_CODES)
     _add_paths(restore)
-    restore.add_argument(
-        "-o", "--out", type=Path, required=True, help="folder for the results, or a file when one picture is given"
-    )
+    _add_out(restore, "folder for the results, or a file when one picture is given")
     restore.add_argument(
         "--weights", type=Path, help="another restorer: .pth, .safetensors or .onnx (default: built-in)"
     )
@@ -145,7 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     faces = commands.add_parser("faces", help="show which faces are found, numbered; JSON on stdout", epilog=EXIT_CODES)
     _add_paths(faces)
-    faces.add_argument("-o", "--out", type=Path, required=True, help="folder for the previews, or a file")
+    _add_out(faces, "folder for the previews, or a file when one picture is given")
     _add_detection(faces)
 
     inspect = commands.add_parser("inspect", help="say what files of weights are, as JSON on stdout", epilog=EXIT_CODES)
@@ -282,6 +282,11 @@ def _add_refinement(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--candidates", type=int, metavar="1..8", help="make so many of each face, take the one most alike (default: 1)"
     )
+
+
+def _add_out(parser: argparse.ArgumentParser, what: str) -> None:
+    folder = FOLDERS[parser.prog.split()[-1]]
+    parser.add_argument("-o", "--out", type=Path, help=f"{what} (default: '{folder}' beside the first picture)")
 
 
 def _add_embedder(group: argparse._ActionsContainer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,6 +77,13 @@ def _file(path: Path, folder: Path | None = None) -> Job:
     return Job(path, path.relative_to(folder), problem, passed_over=bool(problem))
 
 
+def folder_beside(arguments: Sequence[str], name: str) -> Path:
+    """Where results go that nobody named a place for: a folder beside the first picture, or beside its folder."""
+    first = Path(arguments[0])
+    within = first.resolve().parent if first.exists() else first.parent
+    return (Path() if glob.has_magic(str(within)) else within) / name
+
+
 def resolve_outputs(jobs: list[Job], out: Path, suffix: str | None = None) -> list[Job]:
     """The same jobs with their targets: `out` itself where it names a picture, else files below it.
 
@@ -93,6 +100,8 @@ def resolve_outputs(jobs: list[Job], out: Path, suffix: str | None = None) -> li
             raise UsageError(f"-o {out} and --format {suffix[1:]} name different formats; leave one of them out.")
         aimed = [Job(jobs[0].source, out, jobs[0].problem)]
     else:
+        if out.suffix.lower() in READ_ONLY and not out.is_dir():
+            raise UsageError(f"-o {out}: this format is read but not written; expected one of {', '.join(FORMATS)}.")
         if out.exists() and not out.is_dir():
             raise UsageError(f"-o {out} is a file; expected a folder, or a file with one of {SUFFIXES}.")
         names = Counter(_renamed(job.target, suffix) for job in jobs if not job.problem)

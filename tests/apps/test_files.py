@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from command import paint, restore, tree
 from PIL import Image
-from resemblance.core.apps.files import is_done
+from resemblance.core.apps.files import Job, UsageError, folder_beside, is_done, resolve_outputs
 from resemblance.core.files import formats
 
 
@@ -57,7 +57,6 @@ def test_nothing_is_done_where_an_input_would_be_overwritten(tmp_path, fakes, ca
         (("x/a.png", "-o", "out", "--strength", "2"), "--strength was 2; expected 0 to 1"),
         (("x/a.png", "-o", "out", "--format", "gif"), "invalid choice"),
         (("x/a.png", "-o", "out", "--aligned", "--scale", "2"), "--scale does nothing"),
-        (("x/a.png",), "-o"),
     ],
 )
 def test_bad_usage(tmp_path, fakes, capsys, monkeypatch, arguments, words):
@@ -113,3 +112,20 @@ def test_only_a_file_with_something_in_it_is_a_result(tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "full").write_bytes(b"x")
     assert [is_done(tmp_path / name) for name in ("folder", "empty", "full", "none")] == [False, False, True, False]
+
+
+def test_results_that_nobody_named_a_place_for_go_beside_the_pictures(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    beside = tmp_path / "photos" / "restored"
+    assert folder_beside([str(tmp_path / "photos" / "a.jpg"), "elsewhere.jpg"], "restored") == beside
+    assert folder_beside([str(tmp_path / "photos" / "*.jpg")], "restored") == beside
+    assert folder_beside([str(tmp_path / "photos")], "restored") == tmp_path / "restored"
+    assert folder_beside(["*/a.jpg"], "restored") == Path("restored")
+    monkeypatch.chdir(tmp_path / "photos")
+    assert folder_beside(["."], "restored") == tmp_path / "restored"
+
+
+def test_a_format_that_is_not_written_is_no_folder(tmp_path):
+    with pytest.raises(UsageError, match=r"-o .*new\.gif: this format is read but not written; expected one of \.png"):
+        resolve_outputs([Job(tmp_path / "a.jpg", Path("a.jpg"))], tmp_path / "new.gif")

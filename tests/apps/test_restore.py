@@ -463,3 +463,10 @@ def test_a_restorer_that_cannot_refine(tmp_path, fakes, capsys):
     assert "'darker' has no prior over clean latents" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert restore(tmp_path / "a.png", "-o", tmp_path / "out", "--refine", 0) == 0
+
+
+def test_without_a_place_results_go_beside_the_picture(tmp_path, fakes, capsys):
+    source = paint(tmp_path / "in" / "a.jpg")
+    assert restore(source) == 0
+    assert tree(tmp_path / "in" / "restored") == ["a.jpg"]
+    assert f"Results go to {tmp_path / 'in' / 'restored'}; -o names another place." in capsys.readouterr().err

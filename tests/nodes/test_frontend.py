@@ -56,6 +56,7 @@ def check_loaded(frontend, workflow):
 def test_there_are_workflows_for_every_job():
     assert {path.stem for path in WORKFLOWS} == {
         "restore_faces",
+        "enlarge",
         "taken_apart",
         "select_faces",
         "sampler_detail",
