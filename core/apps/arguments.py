@@ -50,7 +50,13 @@ class PictureArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class FacesArguments(PictureArguments, DetectionArguments):
-    """``resemblance faces``."""
+    """``resemblance faces``.
+
+    Attributes:
+        json: whether what was found is told as JSON.
+    """
+
+    json: bool
 
 
 @dataclass(frozen=True, kw_only=True)

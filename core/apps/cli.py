@@ -143,9 +143,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_embedder(references)
     _add_networks(references.add_argument_group("finding faces"))
 
-    faces = commands.add_parser("faces", help="show which faces are found, numbered; JSON on stdout", epilog=EXIT_CODES)
+    faces = commands.add_parser("faces", help="show which faces are found, numbered", epilog=EXIT_CODES)
     _add_paths(faces)
     _add_out(faces, "folder for the previews, or a file when one picture is given")
+    faces.add_argument("--json", action="store_true", help="all that was found as JSON, for programs")
     _add_detection(faces)
 
     inspect = commands.add_parser("inspect", help="say what files of weights are, as JSON on stdout", epilog=EXIT_CODES)

@@ -17,7 +17,7 @@ from .finding import detector_from
 
 
 def run(args: FacesArguments, stdout: TextIO) -> int:
-    """Find faces: previews go into the folder (or file) ``args.out``, and all that was found as JSON to stdout.
+    """Find faces: previews go into the folder (or file) ``args.out``, and what was found to stdout, as lines or JSON.
 
     Returns:
         The exit code: 0 all done, 1 some failed, 130 interrupted.
@@ -46,8 +46,21 @@ def run(args: FacesArguments, stdout: TextIO) -> int:
     except KeyboardInterrupt:
         say("Interrupted.")
         code = INTERRUPTED
-    write_json(pictures, stdout)
+    if args.json:
+        write_json(pictures, stdout)
+    else:
+        stdout.writelines(f"{line}\n" for picture in pictures for line in _lines(picture))
     return code
+
+
+def _lines(picture: dict[str, Any]) -> list[str]:
+    """What was found in a picture, for people."""
+    lines = [f"{picture['input']}: " + (count(len(picture["faces"]), "face") if "faces" in picture else "failed")]
+    for face in picture.get("faces", ()):
+        x0, y0, x1, y1 = face["box"]
+        turned = ", its picture is turned" if face["turned"] else ""
+        lines.append(f"  face {face['index']}: {x1 - x0:.0f}x{y1 - y0:.0f} px, {face['score']:.0%} sure{turned}")
+    return lines
 
 
 def _find(job: Job, detect: Detect, overwrite: bool) -> list[dict[str, object]]:

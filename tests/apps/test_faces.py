@@ -9,7 +9,7 @@ from resemblance.core.files.images import read_photo
 def test_faces_are_numbered_and_listed(tmp_path, fakes, capsys):
     paint(tmp_path / "in/a.png")
     (tmp_path / "in/b.png").write_bytes(b"")
-    assert main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    assert main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json"]) == 1
     first, second = json.loads(capsys.readouterr().out)
     assert first["preview"] == str(tmp_path / "out/a.png") and first["faces"][0]["box"] == [0, 0, 100, 100]
     assert "empty" in second["error"]
@@ -19,6 +19,12 @@ def test_faces_are_numbered_and_listed(tmp_path, fakes, capsys):
     before = (tmp_path / "out/a.png").read_bytes()
     (tmp_path / "out/a.png").write_bytes(b"mine")
     main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out")])
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"{tmp_path / 'in/a.png'}: 1 face",
+        "  face 0: 100x100 px, 90% sure",
+        f"{tmp_path / 'in/b.png'}: failed",
+    ]
     assert (tmp_path / "out/a.png").read_bytes() == b"mine"
     main(["faces", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--overwrite"])
     assert (tmp_path / "out/a.png").read_bytes() == before
