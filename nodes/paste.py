@@ -28,6 +28,7 @@ class PasteFaces(io.ComfyNode):
                 CropsSocket.Input("crops", tooltip="From Crop Faces: where the faces belong."),
                 io.Image.Input(
                     "restored",
+                    lazy=True,  # where there is no face, no sampler has to run for nothing
                     tooltip="One picture for each crop, in order, of any square size: from Restore Crops, Decode "
                     "Tokens, a sampler, an upscaler.",
                 ),
@@ -76,11 +77,16 @@ class PasteFaces(io.ComfyNode):
         )
 
     @classmethod
+    def check_lazy_status(cls, crops: Crops, restored: Tensor | None = None, **others: object) -> list[str]:
+        """What is still needed: restored faces, where there are any."""
+        return ["restored"] if len(crops) and restored is None else []
+
+    @classmethod
     def execute(
         cls,
         image: Tensor,
         crops: Crops,
-        restored: Tensor,
+        restored: Tensor | None,
         strength: float,
         color_match: float,
         sharpness_match: float,
@@ -95,7 +101,7 @@ class PasteFaces(io.ComfyNode):
         pictures, masks = paste_faces(
             photos,
             crops,
-            crop_pictures(restored, crops, "restored"),
+            crops.pixels if restored is None else crop_pictures(restored, crops, "restored"),
             strength,
             PasteOptions(color_match, sharpness_match, grain_match),
             given_mask(crop_masks, len(crops), "crop_masks"),

@@ -493,6 +493,16 @@ def test_no_face_passes_the_photograph_through_and_says_so(server, blank):
     assert tile_mask.shape == (1, 512, 512) and not tile_mask.any()
 
 
+def test_without_a_face_nothing_between_crop_and_paste_runs(server, blank):
+    nothing = server.save("nothing", torch.full((1, 64, 64, 3), torch.nan))
+    broken = ("ResemblanceRestoreCrops", {**RESTORE[1], "image": ["bad", 0]})
+    graph = {**CHAIN, "bad": ("ResemblanceTestTensor", nothing), "restored": broken}
+    assert "holds NaN" in fails(server, graph, "paste")
+    graph["photo"] = ("ResemblanceTestTensor", blank)
+    pasted, photo = run(server, graph, pasted=("paste", 0), photo=("photo", 0))
+    assert torch.equal(pasted, photo)
+
+
 def test_three_hundred_frames_go_through(server):
     frames = torch.rand(300, 72, 64, 3, generator=torch.Generator().manual_seed(1))
     graph = {"photo": ("ResemblanceTestTensor", server.save("frames", frames)), "all": WHOLE}

@@ -50,3 +50,13 @@ def test_masks_of_the_photograph_are_no_masks_of_crops(run, photos):
     crops, tiles, _ = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos).args
     with pytest.raises(ValueError, match="crop_masks are 400x240, as large as the photograph"):
         run("PasteFaces", image=photos, crops=crops, restored=tiles, crop_masks=torch.ones(1, 240, 400))
+
+
+def test_restored_faces_are_asked_for_where_there_are_any(run, nodes, photos):
+    node = nodes["ResemblancePasteFaces"]
+    some = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0]
+    none = run("CropFaces", faces=found(photos, []), image=photos)[0]
+    assert node.check_lazy_status(crops=some, restored=None, image=photos) == ["restored"]
+    assert node.check_lazy_status(crops=some, restored=photos) == [] == node.check_lazy_status(crops=none)
+    result, mask = run("PasteFaces", image=photos, crops=none, restored=None).args
+    assert torch.equal(result, photos) and not mask.any()
