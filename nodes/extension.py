@@ -13,7 +13,8 @@ from .load import LoadRestorer
 from .paste import PasteFaces
 from .references import EncodeReferences, MatchReferences
 from .refine import RefineLatent
-from .restore import RestoreCrops, RestoreFaces
+from .restore import RestoreFaces
+from .restore_crops import RestoreCrops
 from .segs import FacesToSegs, SegsToFaces
 from .select import SelectFaces
 from .tokens import DecodeTokens, EncodeTokens, RestoreTokens

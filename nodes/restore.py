@@ -1,4 +1,4 @@
-"""Restore Crops, the everyday middle for every kind of restorer, and Restore Faces, all in one."""
+"""Restore Faces: all in one."""
 
 from __future__ import annotations
 
@@ -12,29 +12,26 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core.faces.crop import into_crops
 from ..core.faces.mending import mended
 from ..core.faces.paste import LARGEST_SCALE, PasteOptions
-from ..core.loading import Models
-from ..core.pipeline import RestoreOptions, restore_crops, restore_photos
-from ..core.records import Crops, References, Restorer
+from ..core.pipeline import RestoreOptions, restore_photos
+from ..core.records import References, Restorer
 from ..core.references.names import check_names, check_numbers, parse_manual
 from ..core.references.options import ReferenceOptions
 from ..core.refinement import RefinementOptions
 from ..core.reports import restored_record, restorer_record
 from ..core.sentences import sentences
 from . import models
-from .crop import crops_seen, tiles_of
 from .detect import detector_inputs, find_faces
 from .enlarge import resized, size_of, upscaled
 from .progress import PhotoBar, working
 from .references import PERSON, encode, manual_input, more_images, pictures_of, references_input
 from .refine import refine_input
+from .restore_crops import fidelity_input, kind_of, models_for
 from .shown import Shown
 from .sockets import (
     AUTO,
     FACES,
-    CropsSocket,
     UpscaleSocket,
     given_mask,
     new_output,
@@ -48,96 +45,6 @@ from .transfer import strength_input
 log = logging.getLogger(__name__)
 
 CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
-
-
-def fidelity_input() -> io.Input:
-    """How close to the input."""
-    return io.Float.Input(
-        "fidelity",
-        default=AUTO,
-        min=AUTO,
-        max=1.0,
-        step=0.05,
-        tooltip="0 is most restored, 1 closest to the input. Raise it when the person is not recognised, lower it when "
-        "damage shows. Below 0 the restorer's own choice: 1 for the built-in one, 0.5 for CodeFormer; "
-        "GFPGAN and its like have none to set. Costs nothing.",
-    )
-
-
-class RestoreCrops(io.ComfyNode):
-    """Crops in, restored crops out."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """See the class."""
-        return schema(
-            "RestoreCrops",
-            FACES,
-            ("CodeFormer", "GFPGAN", "face restoration", "enhance face"),
-            display_name="Restore Crops",
-            description="Restores cropped faces with any restorer.",
-            inputs=[
-                CropsSocket.Input("crops", tooltip="From Crop Faces."),
-                restorer_input(),
-                io.Image.Input(
-                    "image",
-                    optional=True,
-                    tooltip="Pictures to restore in place of the crops' own, one for each: a sampler's or an "
-                    "upscaler's. Connect Crop Faces' image here and the node can be bypassed.",
-                ),
-                fidelity_input(),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How much of the restored face is mixed in: 0 is the crop as it was. Lower it when the "
-                    "result is too smooth. Costs nothing.",
-                ),
-                references_input("Faces take texture from the photographs of the person they show."),
-                strength_input("reference_strength", optional=True),
-                refine_input(),
-                io.Mask.Input(
-                    "damage_mask",
-                    optional=True,
-                    tooltip="Folds, scratches, tears and ink in the crops, one mask for each: filled from around "
-                    "them before the restorer sees them.",
-                ),
-            ],
-            outputs=[
-                io.Image.Output(
-                    display_name="image", tooltip="One picture for each crop, for Paste Faces or a sampler."
-                ),
-                io.String.Output(display_name="report", tooltip="What was done with each face, and why, as JSON."),
-            ],
-        )
-
-    @classmethod
-    def execute(
-        cls,
-        crops: Crops,
-        fidelity: float,
-        strength: float,
-        restorer: Restorer | None = None,
-        image: Tensor | None = None,
-        references: References | None = None,
-        reference_strength: float = 1.0,
-        refine: int = int(AUTO),
-        damage_mask: Tensor | None = None,
-    ) -> io.NodeOutput:
-        """See the class."""
-        restorer = restorer or models.get_restorer()
-        crops = crops_seen(crops, image, damage_mask)
-        used = ReferenceOptions(reference_strength, diagnostics=True)
-        options = RestoreOptions(
-            or_none(fidelity), strength, references=used, refinement=RefinementOptions(None if refine < 0 else refine)
-        ).resolved(restorer)
-        chosen = _models(restorer, references)
-        with working(restorer, len(crops), _kind(references, options)) as progress:
-            restored, faces = restore_crops(crops, chosen, options, references, progress)
-        report = [{"image": face.face.image, **restored_record(face)} for face in faces]
-        return io.NodeOutput(tiles_of(into_crops(crops, restored)), json.dumps(report, indent=1))
 
 
 class RestoreFaces(io.ComfyNode):
@@ -265,8 +172,8 @@ class RestoreFaces(io.ComfyNode):
         options = options.resolved(restorer)
         if good:
             references = encode(good, restorer, PERSON, onto=references)
-        chosen = _models(restorer, references)
-        kind = _kind(references, options)
+        chosen = models_for(restorer, references)
+        kind = kind_of(references, options)
         count, height, width, _ = image.shape
         damage = given_mask(damage_mask, count, "damage_mask")
         size = size_of(height, width, scale)
@@ -305,16 +212,6 @@ class RestoreFaces(io.ComfyNode):
         }
         log.info("Restore Faces took %.1f s for %d images.", time.perf_counter() - began, count)
         return io.NodeOutput(pictures, masks, json.dumps(report), ui=shown.preview(cls))
-
-
-def _models(restorer: Restorer, references: References | None) -> Models:
-    """The restorer, and where there are references what they were embedded by."""
-    return Models(restorer, models.get_embedders(references.embedder) if references else None)
-
-
-def _kind(references: References | None, options: RestoreOptions) -> str:
-    """Of work, for the bar."""
-    return f"{'guided' if references else 'restore'} {options.refinement.steps}"
 
 
 def _check_named(named: Mapping[int, str | None], references: References | None, short_way: bool) -> None:

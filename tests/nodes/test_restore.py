@@ -25,21 +25,6 @@ def test_the_chain_gives_what_core_gives(run, codeformer, photos):
     assert torch.equal(result[applied == 0], photos[applied == 0]) and not torch.equal(result, photos)
 
 
-def test_pictures_given_take_the_place_of_the_crops_own(run, codeformer, photos):
-    crops, image, _ = run("CropFaces", faces=found(photos, [(0, 0)]), image=photos).args
-    own = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
-    # Equal pixels that lie otherwise in memory may go another way through a CPU.
-    again = run("RestoreCrops", crops=crops, restorer=codeformer, image=image)[0]
-    torch.testing.assert_close(again, own, atol=1e-3, rtol=0)
-    other = run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image)[0]
-    assert not torch.equal(other, own)
-    tokens = run("EncodeTokens", crops=crops, restorer=codeformer, image=1 - image)[0]
-    torch.testing.assert_close(run("DecodeTokens", tokens=tokens)[0], other, atol=1 / 255, rtol=0)
-    assert torch.equal(
-        run("RestoreCrops", crops=crops, restorer=codeformer, image=1 - image, strength=0.0)[0], 1 - image
-    )
-
-
 def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
     from resemblance.nodes import restore
 
@@ -82,18 +67,6 @@ def test_a_sharp_face_is_left_almost_alone_by_default(run):
         changes.append(float((restored - image).abs().mean()))
     assert strengths[0] < 0.2 and strengths[1] == 1
     assert changes[0] < 0.1 * changes[1]
-
-
-def test_restore_crops_with_references_is_the_chain(run, codeformer, known, two_people):
-    crops = run("CropFaces", faces=two_people.faces, image=two_people.damaged)[0]
-    tokens = run("EncodeTokens", crops=crops, restorer=codeformer)[0]
-    tokens = run("TransferTexture", tokens=tokens, references=known.references, strength=0.6)[0]
-    given = {"crops": crops, "restorer": codeformer, "references": known.references}
-    restored, report = run("RestoreCrops", **given, reference_strength=0.6).args
-    assert torch.equal(restored, run("DecodeTokens", tokens=tokens)[0])
-    assert [face["person"] for face in json.loads(report)] == ["anna", "bob"]
-    blind = run("RestoreCrops", crops=crops, restorer=codeformer)[0]
-    assert torch.equal(run("RestoreCrops", **given, reference_strength=0.0)[0], blind)
 
 
 def test_restore_faces_takes_references_or_photographs(run, codeformer, known, two_people):
