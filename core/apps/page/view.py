@@ -153,17 +153,17 @@ class Page(Layout):
     def click(self, session: Session | None, event: gr.SelectData) -> Updates:
         """The picture was clicked: the face there is chosen, or left out where it was chosen."""
         if not session or not session.opened:
-            return {}
+            return gr.skip()
         face = session.opened.face_at(*event.index)
         if face is None:
-            return {}
+            return gr.skip()
         session.opened.chosen.symmetric_difference_update({face})
         return self._choice(session, face)
 
     def choose(self, session: Session | None, chosen: list[int]) -> Updates:
         """The boxes of the faces were ticked."""
         if not session or not session.opened:
-            return {}
+            return gr.skip()
         new = set(chosen) - session.opened.chosen
         session.opened.chosen.clear()
         session.opened.chosen.update(chosen)
@@ -186,7 +186,7 @@ class Page(Layout):
     def sort_references(self, session: Session | None) -> Updates:
         """Who is who."""
         if not session:
-            return {}
+            return gr.skip()
         updates: Updates = {self.session: session}
         if not session.references or not session.opened:
             text = "They are matched as soon as there is a photograph to restore." if session.references else ""
@@ -212,7 +212,7 @@ class Page(Layout):
     def say(self, session: Session | None, reference: int, face: int | str) -> Updates:
         """It was said whose a reference photograph is."""
         if not session or reference is None:
-            return {}
+            return gr.skip()
         session.belongs(reference, None if face == RECOGNISED else int(face))
         updates = self.sort_references(session)
         return updates | {self.whose: gr.update(), self.belongs: gr.update()}
