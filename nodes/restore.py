@@ -181,7 +181,7 @@ class RestoreFaces(io.ComfyNode):
         entries: list[dict[str, Any]] = []
         shown, began = Shown(), time.perf_counter()
         bar = PhotoBar(count)
-        step = max(1, CHUNK // (height * width))
+        step = max(1, CHUNK // max(height * width, size[0] * size[1]))
         for start in range(0, count, step):
             photos = photos_of(image[start : start + step]).clone()
             found = models.get_detector(detector)

@@ -1192,9 +1192,9 @@ CASES = (
     Case(
         "references.names.check_numbers",
         V,
-        "somebody is named by the number of a face that there is not.",
-        "7=anna names no face: none was found; expected one",
-        lambda g, m: names.check_numbers({7: "anna"}, []),
+        "somebody is named by the number of a face that there is not, if there are any faces.",
+        "7=anna names no face: expected one of the faces 0",
+        lambda g, m: names.check_numbers({7: "anna"}, [FACE]),
     ),
     Case(
         "references.names.parse_manual",

@@ -21,14 +21,12 @@ def check_names(names: Iterable[str], references: References | None, others: Ite
 
 
 def check_numbers(manual: Mapping[int, str | None], faces: Iterable[Face]) -> None:
-    """Raise ValueError where somebody is named by the number of a face that there is not."""
+    """Raise ValueError where somebody is named by the number of a face that there is not, if there are any faces."""
     known = sorted({face.index for face in faces})
     for number, name in manual.items():
-        if number not in known:
-            there = (
-                f"expected one of the faces {', '.join(map(str, known))}" if known else "none was found; expected one"
-            )
-            raise ValueError(f"{number}={name or NOBODY} names no face: {there}.")
+        if known and number not in known:
+            there = ", ".join(map(str, known))
+            raise ValueError(f"{number}={name or NOBODY} names no face: expected one of the faces {there}.")
 
 
 def parse_manual(text: str) -> dict[int, str | None]:
