@@ -175,7 +175,8 @@ def restore_photos(
             pasted into; what it raises stops the work.
         in_place: write into `photos` (or `background`), for callers that need the original no more.
         damage: (B,1,H,W) in [0,1], where folds, scratches and the like are (:mod:`.faces.mending`): nothing there is
-            taken for a face, and what of it lies on a face is restored in full, however sharp the face is.
+            taken for a face, and what of it lies on a face is restored in full, however sharp the face is, unless a
+            blend of 0 was asked for.
         background: the photographs, already enlarged by other means, as :func:`.faces.paste.paste_faces` takes them.
 
     Raises:
@@ -218,7 +219,7 @@ def restore_photos(
         if quality.sharpness < options.min_sharpness:
             reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
             reports.append(FaceReport(face, LeftAlone(reason), match))
-        elif blend == 0 and not bool(places[number].any()):
+        elif blend == 0 and (options.blend is not None or not bool(places[number].any())):
             reason = f"it is sharp (damage {quality.severity:.2f})" if options.blend is None else "strength is 0"
             reports.append(FaceReport(face, LeftAlone(reason), match))
         else:

@@ -11,7 +11,7 @@ from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.detect import detect_faces
 from resemblance.core.files.images import read_photo
 from resemblance.core.loading import Models, load_models
-from resemblance.core.pipeline import RestoreOptions, restore_photos
+from resemblance.core.pipeline import LeftAlone, RestoreOptions, restore_photos
 from torch import Tensor
 
 EXAMPLES = Path(__file__).parents[2] / "nodes" / "examples"
@@ -90,6 +90,15 @@ def test_masked_damage_is_mended_where_the_face_is_sharp(models: Models, torn: t
     assert (told.pixels[0] - damaged).abs()[:, away].max() < 0.01
     (report,) = told.faces
     assert report.restored is not None
+
+
+def test_a_blend_of_0_changes_nothing_whatever_the_mask(models: Models, torn: tuple[Tensor, Tensor, Tensor]) -> None:
+    clean, damaged, mask = torn
+    assert models.detector
+    faces = detect_faces([clean], models.detector)
+    result = restore_photos(damaged[None], models, faces, RestoreOptions(blend=0.0), damage=mask[None])
+    assert torch.equal(result.pixels[0], damaged) and not result.masks.any()
+    assert result.faces[0].outcome == LeftAlone("strength is 0")
 
 
 def test_a_mask_beside_the_faces_changes_little(models: Models, torn: tuple[Tensor, Tensor, Tensor]) -> None:
