@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,9 +81,15 @@ class FacesFromBoxes(io.ComfyNode):
             measured = measure_faces(photos[part], found, bar.over(len(found)))
             faces += [replace(face, image=number) for face in measured]
             bar.finish()
-        if boxes is not None and not faces and any(given):
-            raise ValueError(
-                f"In none of the {sum(map(len, given))} boxes a face was seen, and no face would fill them; connect "
-                "boxes around faces, and the image they were found in."
-            )
+        if boxes is not None:
+            check_seen(faces, sum(map(len, given)), "boxes")
         return io.NodeOutput(PhotoFaces(tuple(faces), sizes))
+
+
+def check_seen(faces: Sequence[Face], count: int, what: str) -> None:
+    """Raise ValueError where so many boxes were given, and none is a face's."""
+    if count and not faces:
+        raise ValueError(
+            f"In none of the {count} {what} a face was seen, and no face would fill them; connect {what} around faces, "
+            "and the image they were found in."
+        )

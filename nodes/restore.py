@@ -183,7 +183,8 @@ class RestoreFaces(io.ComfyNode):
         bar = PhotoBar(count)
         step = max(1, CHUNK // max(height * width, size[0] * size[1]))
         for start in range(0, count, step):
-            photos = photos_of(image[start : start + step]).clone()
+            given = photos_of(image[start : start + step])
+            photos = given.clone()
             found = models.get_detector(detector)
             torn = None if damage is None else damage[start : start + step]
             seen = photos if torn is None else torch.stack(mended(photos, torn))
@@ -198,7 +199,7 @@ class RestoreFaces(io.ComfyNode):
             masks[part] = result.masks[:, 0]
             if image.shape[3] > 3:
                 pictures[part, ..., 3:] = resized(image[part, ..., 3:].movedim(-1, 1).float(), size).movedim(1, -1)
-            shown.add(photos_of(image[part]), result.pixels, result.faces)
+            shown.add(given, result.pixels, result.faces)
             for number in range(len(photos)):
                 own = [report for report in result.faces if report.face.image == number]
                 said = sentences(own)

@@ -12,6 +12,7 @@ from ..core.faces.boxes import crop_regions, faces_in_boxes
 from ..core.faces.select import measure_faces
 from ..core.records import Crops, PhotoFaces
 from . import models
+from .boxes import check_seen
 from .payloads import regions_of_impact
 from .progress import PhotoBar, check_interrupt
 from .sockets import INTEROP, CropsSocket, FacesSocket, SegsSocket, photos_of, schema
@@ -60,11 +61,7 @@ class SegsToFaces(io.ComfyNode):
             )
         check_interrupt()
         faces = faces_in_boxes(photos, [boxes], [scores], models.get_detector("builtin"))
-        if boxes and not faces:
-            raise ValueError(
-                f"In none of the {len(boxes)} regions a face was seen, and no face would fill them; connect SEGS of "
-                "faces, and the image they were found in."
-            )
+        check_seen(faces, len(boxes), "regions")
         measured = measure_faces(photos, faces, PhotoBar(1).over(len(faces)))
         return io.NodeOutput(PhotoFaces(tuple(measured), ((height, width),)))
 

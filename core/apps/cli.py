@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     restore = commands.add_parser("restore", help="restore the faces of pictures", epilog=EXIT_CODES)
     _add_paths(restore)
-    _add_out(restore, "folder for the results, or a file when one picture is given")
+    _add_out(restore, "restore", "folder for the results, or a file when one picture is given")
     restore.add_argument(
         "--weights", type=Path, help="another restorer: .pth, .safetensors or .onnx (default: built-in)"
     )
@@ -145,7 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     faces = commands.add_parser("faces", help="show which faces are found, numbered", epilog=EXIT_CODES)
     _add_paths(faces)
-    _add_out(faces, "folder for the previews, or a file when one picture is given")
+    _add_out(faces, "faces", "folder for the previews, or a file when one picture is given")
     faces.add_argument("--json", action="store_true", help="all that was found as JSON, for programs")
     _add_detection(faces)
 
@@ -285,9 +285,9 @@ def _add_refinement(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_out(parser: argparse.ArgumentParser, what: str) -> None:
-    folder = FOLDERS[parser.prog.split()[-1]]
-    parser.add_argument("-o", "--out", type=Path, help=f"{what} (default: '{folder}' beside the first picture)")
+def _add_out(parser: argparse.ArgumentParser, command: str, what: str) -> None:
+    where = f"{what} (default: '{FOLDERS[command]}' beside the first picture)"
+    parser.add_argument("-o", "--out", type=Path, help=where)
 
 
 def _add_embedder(group: argparse._ActionsContainer) -> None:

@@ -92,9 +92,8 @@ def faces_in_boxes(
         found, points, _ = detector.find(photo, THRESHOLD, smallest / 2, SIZE)
         seen = _seen_in(given, found)
         for index, box in enumerate(given):
-            number = seen.get(index)
-            if number is not None:
-                same = bool(overlaps(torch.tensor([box], dtype=found.dtype), found[number, None])[0] >= SAME)
+            if index in seen:
+                number, same = seen[index]
                 around = box if same else _box(found[number].tolist())
                 landmarks: Points = tuple((x, y) for x, y in points[number].tolist())
             elif _fillable(box, photo):
@@ -113,8 +112,11 @@ def faces_in_boxes(
     return faces
 
 
-def _seen_in(boxes: Sequence[Box], found: Tensor) -> dict[int, int]:
-    """Which of the faces found (M,4) is seen in which box; each in one at most, in the one closest around it."""
+def _seen_in(boxes: Sequence[Box], found: Tensor) -> dict[int, tuple[int, bool]]:
+    """Which of the faces found (M,4) is seen in which box, and whether the box is around just that face.
+
+    Each face is seen in one box at most, in the one closest around it.
+    """
     if not len(found):
         return {}
     given = torch.tensor(boxes, dtype=found.dtype)
@@ -123,12 +125,12 @@ def _seen_in(boxes: Sequence[Box], found: Tensor) -> dict[int, int]:
     inside = (high - low).clamp_min(0).prod(-1) / (found[:, 2:] - found[:, :2]).prod(-1)
     # Boxes around faces first: what they are closest around is no longer free for a body's.
     order = torch.where(same >= SAME, 1 + same, torch.where(inside >= INSIDE, same, -1.0))
-    seen: dict[int, int] = {}
+    seen: dict[int, tuple[int, bool]] = {}
     taken: set[int] = set()
     for place in order.flatten().argsort(descending=True).tolist():
         box, face = divmod(place, len(found))
         if order[box, face] >= 0 and box not in seen and face not in taken:
-            seen[box] = face
+            seen[box] = face, bool(same[box, face] >= SAME)
             taken.add(face)
     return seen
 
