@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .pipeline import SHARP, FaceReport, LeftAlone, Restored
+from .references.matching import Match
 
 # From which damage a face is called what.
 LEVELS = ((0.8, "badly damaged"), (0.35, "damaged"), (SHARP, "slightly damaged"))
@@ -32,6 +33,11 @@ def sentences(reports: Sequence[FaceReport]) -> list[str]:
     return [sentence(report) for report in reports] or ["No face was found."]
 
 
+def whom(match: Match) -> str:
+    """Whom a face shows, such as "anna, 93% sure"."""
+    return "nobody" if match.person is None else f"{match.person}, {_sure(match)}"
+
+
 def _how_far(done: Restored) -> str:
     if done.blend >= FULL:
         return "in full"
@@ -44,5 +50,8 @@ def _by_whom(report: FaceReport) -> str:
         return ""
     if not report.guided or match.person is None:
         return f" without references ({match.reason})"
-    sure = "as you said" if match.by_hand or match.chance is None else f"{match.chance:.0%} sure"
-    return f" with {match.person}'s photographs, {sure}"
+    return f" with {match.person}'s photographs, {_sure(match)}"
+
+
+def _sure(match: Match) -> str:
+    return "as you said" if match.by_hand or match.chance is None else f"{match.chance:.0%} sure"

@@ -17,9 +17,12 @@ from ..core.references.matching import Match, labelled, look_at, match_looks
 from ..core.references.names import check_numbers, parse_manual
 from ..core.references.views import ReferencePhoto
 from ..core.reports import match_record, references_record
+from ..core.sentences import whom
 from . import models
 from .detect import find_faces
 from .progress import PhotoBar, check_interrupt, working
+from .shown import FACES as SHOWN_FACES
+from .shown import faces_preview
 from .sockets import (
     AUTO,
     REFERENCES,
@@ -159,17 +162,19 @@ class MatchReferences(io.ComfyNode):
         check_numbers(named, faces.faces)
         embedders = models.get_embedders(references.embedder)
         bar = PhotoBar(len(photos))
-        looks = []
+        looks, views = [], list[Tensor]()
         for number in range(len(photos)):
             own = [face for face in faces.faces if face.image == number]
             crops = crop_faces(photos, own, progress=check_interrupt)
             looks.append(look_at(crops, references, embedders))
+            views += crops.pixels[: SHOWN_FACES - len(views)].clone()
             bar.finish()
         # All together: a face that stays in place from frame to frame is judged by all of them.
         matches = match_looks(looks, references, or_none(threshold), named)
         known = [face for look in looks for face in look.faces]
-        shown = PhotoFaces(tuple(map(labelled, known, matches)), faces.photos)
-        return io.NodeOutput(shown, json.dumps(list(map(matched_record, known, matches)), indent=1))
+        named_faces = PhotoFaces(tuple(map(labelled, known, matches)), faces.photos)
+        report = json.dumps(list(map(matched_record, known, matches)), indent=1)
+        return io.NodeOutput(named_faces, report, ui=faces_preview(cls, known, views, map(whom, matches)))
 
 
 def references_input(tooltip: str, optional: bool = True) -> io.Input:

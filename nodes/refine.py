@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import repeat
 
 import torch
 from comfy_api.latest import io
 
+from ..core.faces.preview import tinted
 from ..core.records import FaceTokens, References
 from ..core.references.matching import labels_or_matches
 from ..core.references.transfer import photographs_for
-from ..core.refinement import AUTO_STEPS, STEPS, RefinementOptions, refine_tokens, refined_faces
+from ..core.refinement import AUTO_STEPS, STEPS, RefinedFace, RefinementOptions, refine_tokens, refined_faces
 from ..core.reports import refined_record
 from . import models
 from .progress import working
 from .references import labelled_tokens, matched_record, references_input
+from .shown import faces_preview
 from .sockets import AUTO, TOKENS, TokensSocket, mask_of, schema
 
 SEEDS = 0xFFFFFFFFFFFFFFFF
@@ -108,10 +111,19 @@ class RefineLatent(io.ComfyNode):
         outcome = refined_faces(result)
         report = [record | refined_record(face) for record, face in zip(records, outcome, strict=True)]
         spread = torch.zeros_like(result.mask) if result.spread is None else result.spread / WHITE
+        views = map(tinted, tokens.crops.pixels, torch.cat([(1 - spread) * result.mask, spread], 1).clamp(0, 1))
+        shown = faces_preview(cls, tokens.crops.faces, views, map(_words, outcome, repeat(steps)))
         maps = [each.clamp(0, 1) if len(tokens) else torch.zeros(1, *each.shape[1:]) for each in (result.mask, spread)]
         # Each node matches the faces by itself, so labels are not passed on.
         refined = result.tokens if named is tokens else replace(result.tokens, crops=tokens.crops)
-        return io.NodeOutput(refined, *map(mask_of, maps), json.dumps(report, indent=1))
+        return io.NodeOutput(refined, *map(mask_of, maps), json.dumps(report, indent=1), ui=shown)
+
+
+def _words(face: RefinedFace, steps: int) -> str:
+    """What the colours over a face mean, or why it stays as it was."""
+    if face.candidate is None:
+        return "unchanged: " + (face.stopped or ("it was the likest" if steps else "0 steps"))
+    return "may follow the person" + ("" if face.spread is None else "\ncandidates differ")
 
 
 def refine_input() -> io.Input:

@@ -7,11 +7,13 @@ from comfy import model_management
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..core.faces.preview import tinted
 from ..core.records import Crops, FaceTokens, Lookup, Restorer
 from ..core.restorers.tokens import decode_tokens, encode_tokens, invention_map, restore_tokens
 from . import models
 from .crop import crops_seen, tiles_of
 from .progress import working
+from .shown import faces_preview
 from .sockets import AUTO, TOKENS, CropsSocket, TokensSocket, mask_of, or_none, restorer_input, schema
 
 TOKEN_MEMORY = 24 << 20  # [bytes] of one face's tokens: CodeFormer's; the built-in restorer's are less than half
@@ -137,7 +139,10 @@ class RestoreTokens(io.ComfyNode):
         """See the class."""
         tokens = restore_tokens(tokens, or_none(content), quality)
         invented = invention_map(tokens)
-        return io.NodeOutput(tokens, mask_of(invented if len(tokens) else torch.zeros(1, *invented.shape[1:])))
+        pictures = map(tinted, tokens.crops.pixels, invented)
+        shown = faces_preview(cls, tokens.crops.faces, pictures, ["likely invented"] * len(tokens))
+        masks = mask_of(invented if len(tokens) else torch.zeros(1, *invented.shape[1:]))
+        return io.NodeOutput(tokens, masks, ui=shown)
 
 
 class DecodeTokens(io.ComfyNode):

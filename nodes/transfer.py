@@ -15,6 +15,7 @@ from . import models
 from .crop import tiles_of
 from .progress import working
 from .references import labelled_tokens, matched_record, references_input
+from .shown import faces_preview
 from .sockets import REFERENCES, TokensSocket, schema
 
 
@@ -60,7 +61,10 @@ class TransferTexture(io.ComfyNode):
             unused = refused_records(result.unused[n])
             report.append({**matched_record(face, match), "taken": shares, "unused_references": unused})
         given = replace(result.tokens, crops=tokens.crops)  # each node matches the faces by itself
-        return io.NodeOutput(given, tiles_of(attribution_map(result)), json.dumps(report, indent=1))
+        attribution = attribution_map(result)
+        words = ("\n".join(f"{source} {share:.0%}" for source, share in each) or "nothing taken" for each in taken)
+        shown = faces_preview(cls, tokens.crops.faces, attribution, words)
+        return io.NodeOutput(given, tiles_of(attribution), json.dumps(report, indent=1), ui=shown)
 
 
 def strength_input(name: str, optional: bool = False) -> io.Input:

@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each has a core; threads of PyTorch w
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Who uses a server or a browser starts one."""
     for item in items:
-        if {"server", "address"} & set(getattr(item, "fixturenames", ())):
+        if {"server", "newest_server", "address"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("host")
 
 

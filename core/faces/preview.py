@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -10,11 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..records import Face
+from .measure import luma
 
 # Hues that stay apart for most colour-blind eyes (Okabe and Ito), bright enough for black text.
 COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))
 GREY = (128, 128, 128)
 PAD = 3  # px around a text
+SHOWN = 0.6  # how strongly a map's colour is laid over a picture
 
 
 def draw_faces(photo: Tensor, faces: Sequence[Face], max_side: int = 1024) -> Tensor:
@@ -48,24 +52,51 @@ def draw_faces(photo: Tensor, faces: Sequence[Face], max_side: int = 1024) -> Te
     return _tensor(image)
 
 
-def draw_rows(rows: Sequence[Sequence[tuple[Tensor, str]]], side: int = 256) -> Tensor:
+def tinted(picture: Tensor, shares: Tensor) -> Tensor:
+    """A picture in grey under maps, each in its own of ``COLOURS``.
+
+    Args:
+        picture: (3,H,W) RGB in [0,1].
+        shares: (R,H,W), 0 or more, in sum at most 1.
+
+    Returns:
+        (3,H,W) float32 in [0,1].
+    """
+    shares = shares.to(picture) * SHOWN
+    colours = shares.new_tensor([COLOURS[r % len(COLOURS)] for r in range(len(shares))]).reshape(-1, 3) / 255
+    rest = (1 - shares.sum(0)).clamp_min(0)
+    return (luma(picture) * rest + torch.einsum("rhw,rc->chw", shares, colours)).clamp(0, 1)
+
+
+def draw_rows(rows: Sequence[Sequence[tuple[Tensor, str]]], side: int = 256, below: Sequence[str] = ()) -> Tensor:
     """Draw pictures in rows, each with a few words on it.
 
     Args:
-        rows: of pictures (3,S,S) RGB in [0,1] with their words; none give one grey tile.
+        rows: of pictures (3,S,S) RGB in [0,1] with their words, of several lines each in its own of ``COLOURS``: so
+            they say what a colour of :func:`tinted` means. None give one grey tile.
         side: of each as it is drawn [px].
+        below: a text for each row, that stands under it; or none.
 
     Returns:
         (3,h,w) float32 in [0,1], on the CPU; grey where a row is shorter than the others.
     """
     columns = max((len(row) for row in rows), default=1)
-    sheet = Image.new("RGB", (columns * side, max(1, len(rows)) * side), GREY)
-    draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=side / 16)
-    for y, row in enumerate(rows):
+    letters = int(columns * side / font.getlength("m" * 10) * 16)  # of a line: the others are narrower
+    texts = [textwrap.wrap(text, letters) for text in below] or [[]] * len(rows)
+    line = side // 11
+    room = [side + len(text) * line + (PAD if text else 0) for text in texts]
+    sheet = Image.new("RGB", (columns * side, sum(room) or side), GREY)
+    draw = ImageDraw.Draw(sheet)
+    for row, text, top in zip(rows, texts, accumulate(room, initial=0), strict=False):
         for x, (picture, words) in enumerate(row):
-            sheet.paste(_image(picture).resize((side, side), Image.Resampling.BOX), (x * side, y * side))
-            _write(draw, words, x * side, y * side, font, COLOURS[0])
+            sheet.paste(_image(picture).resize((side, side), Image.Resampling.BOX), (x * side, top))
+            for number, part in enumerate(words.splitlines()):
+                _write(draw, part, x * side, top + number * side / 10, font, COLOURS[number % len(COLOURS)])
+        if text:
+            draw.rectangle((0, top + side, sheet.width, top + side + len(text) * line + PAD), fill=(24, 24, 24))
+        for number, part in enumerate(text):
+            draw.text((PAD, top + side + number * line), part, fill=(235, 235, 235), font=font)
     return _tensor(sheet)
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from ..faces.crop import maps_into_crops, pick_crops, template_masks, template_view
 from ..faces.evidence import amount
-from ..faces.measure import luma, measure_quality
-from ..faces.preview import COLOURS
+from ..faces.measure import measure_quality
+from ..faces.preview import tinted
 from ..geometry import TEMPLATE_SIZE
 from ..records import Crops, FaceQuality, FaceTokens, Person, References
 from .code_blending import blend_codes
@@ -33,7 +33,6 @@ SAME_PICTURE = 1 / 255  # mean difference of two aligned faces up to which they 
 # severe. All of them always: -.007 and +.048, +.018 and +.107, +.295 and +.447. A stranger's, named by hand, at
 # moderate damage -.012 and -.044, in place of -.020 and -.058.
 LEAST_NEEDED, SHARPER = 0.5, 3.0
-SHOWN = 0.6  # how strongly a photograph's colour is laid over the face
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,15 +122,14 @@ def attribution_map(transferred: Transferred) -> Tensor:
         (N,3,S,S) float32 in [0,1] in the crops' own geometry.
     """
     crops = transferred.tokens.crops
-    pictures = torch.stack([luma(pixels) for pixels in crops.pixels])[:, None] if len(crops) else crops.pixels[:, :1]
-    pictures = pictures.repeat(1, 3, 1, 1)
-    for n, shares in enumerate(transferred.attribution):
+    pictures = []
+    for n, (pixels, shares) in enumerate(zip(crops.pixels, transferred.attribution, strict=True)):
         if len(shares):
-            shares = maps_into_crops(pick_crops(crops, [n]), shares[None].to(pictures))[0].clamp(0, 1) * SHOWN
-            colours = shares.new_tensor([COLOURS[r % len(COLOURS)] for r in range(len(shares))]) / 255
-            rest = (1 - shares.sum(0)).clamp_min(0)
-            pictures[n] = pictures[n] * rest + torch.einsum("rhw,rc->chw", shares, colours)
-    return pictures.clamp(0, 1)
+            shares = maps_into_crops(pick_crops(crops, [n]), shares[None].to(pixels))[0].clamp(0, 1)
+        else:
+            shares = pixels.new_zeros(0, *pixels.shape[-2:])
+        pictures.append(tinted(pixels, shares))
+    return torch.stack(pictures) if pictures else crops.pixels
 
 
 def shares_taken(transferred: Transferred) -> list[tuple[tuple[str, float], ...]]:

@@ -20,6 +20,7 @@ from .people import another_photograph, embed
 
 PEOPLE = {"woman": (900003,), "man": (900025,), "two_people": (900009, 900024)}
 SEEDS = {"woman": 4, "man": 900025, "two_people": 900009}  # of the damage
+RUINED = {"woman": 4, "man": 2}  # seeds of the worst damage, of which references alone bring the person back
 SIDE, REFERENCE_SIDE = 640, 512  # px
 REFERENCES = 3  # of each person
 SAME = 0.6  # ArcFace's cosine from which a picture passes for another photograph of the person
@@ -41,6 +42,8 @@ def main() -> None:
             _beside([_resized(generator.synthesize(generator.person(number)), SIDE) for number in people]),
         )
         _write(args.out / f"{name}_damaged.jpg", degrade(truth, "moderate", np.random.default_rng(SEEDS[name])))
+        if name in RUINED:
+            _write(args.out / f"{name}_ruined.jpg", degrade(truth, "severe", np.random.default_rng(RUINED[name])))
         others = [_references(generator, recognizer, number) for number in people]
         if len(others) > 1:  # one of each, and one that shows them together
             others = [[*(own[0] for own in others), _beside([own[1] for own in others])]]

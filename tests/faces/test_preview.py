@@ -1,6 +1,7 @@
 import torch
 from resemblance.core.faces import detect
-from resemblance.core.faces.preview import draw_faces, draw_rows
+from resemblance.core.faces.measure import luma
+from resemblance.core.faces.preview import COLOURS, SHOWN, draw_faces, draw_rows, tinted
 from resemblance.core.records import Face
 
 
@@ -56,3 +57,26 @@ def test_rows_are_drawn_side_by_side():
     corners = drawn[:, [60, 60, 124, 124], [60, 124, 60, 124]].T
     assert corners[:3].tolist() == [list(RED), list(GREEN), list(GREEN)] and len(corners[3].unique()) == 1
     assert draw_rows([], 64).shape == (3, 64, 64)
+
+
+def test_words_stand_in_lines_of_the_maps_colours_and_sentences_below():
+    white = torch.ones(3, 256, 256)
+    drawn = draw_rows([[(white, "0: one\ntwo")]])
+    for number, colour in enumerate(COLOURS[:2]):
+        patch = torch.tensor(colour)[:, None, None] / 255
+        row = drawn[:, round(number * 25.6) + 4 : round(number * 25.6) + 16, :20]
+        assert ((row - patch).abs().amax(0) < 0.01).float().mean() > 0.3
+    short, long = (draw_rows([[(white, "")], [(white, "")]], below=[text, "b"]) for text in ("a", "many words " * 9))
+    assert 512 < short.shape[1] < long.shape[1] and short.shape[2] == long.shape[2] == 256
+    assert float(short[:, :256].min()) == 1.0 > float(short[:, 256:270].min())
+
+
+def test_maps_are_laid_over_a_grey_picture():
+    picture = torch.rand(3, 8, 8)
+    assert torch.allclose(tinted(picture, torch.zeros(0, 8, 8)), luma(picture).expand(3, 8, 8))
+    shares = torch.zeros(2, 8, 8)
+    shares[0, :4], shares[1, 4:] = 1, 1
+    drawn = tinted(picture, shares)
+    for rows, colour in ((slice(0, 4), COLOURS[0]), (slice(4, 8), COLOURS[1])):
+        expected = (1 - SHOWN) * luma(picture)[rows] + SHOWN * torch.tensor(colour)[:, None, None] / 255
+        assert torch.allclose(drawn[:, rows], expected, atol=1e-6)

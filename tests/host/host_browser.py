@@ -24,9 +24,7 @@ SETTINGS = {
     "Comfy.TutorialCompleted": True,
     "Comfy.InstalledVersion": "99.0.0",
     "Comfy.Release.Version": "99.0.0",
-    "Comfy.VueNodes.Enabled": False,
     "Comfy.Minimap.Visible": False,
-    "Comfy.Locale": "en",
 }
 # All nodes, those inside subgraphs too; links as [from, to]; whether widgets hold what their lists offer.
 SURVEY = """() => {
@@ -60,12 +58,14 @@ RUN = """() => new Promise(resolve => {
 })"""
 BLUEPRINTS = """() => document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s
     .get('subgraph').subgraphBlueprints.map(definition => definition.display_name)"""
+# What the newest frontend asks of servers older than itself.
+UNKNOWN = "/api/jobs"
 # Pictures are loaded after their node was run (videos are no pictures); what is to be drawn anew is marked dirty.
 SETTLED = """() => !app.extensionManager.spinner && !app.canvas.dirty_canvas && !app.canvas.dirty_bgcanvas
     && app.graph.nodes.every(node => {
         const told = app.nodeOutputs?.[node.id] ?? {}, given = told.images ?? [], shown = node.imgs ?? [];
         return told.animated?.[0] || (shown.length === given.length && shown.every(image => image.complete));
-    })"""
+    }) && [...document.querySelectorAll('[data-node-id] img')].every(image => image.complete)"""
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # The whole graph on the canvas.
 FIT = """() => {
@@ -117,9 +117,10 @@ class Frontend:
 
     def settle(self) -> None:
         """Wait until nodes have the pictures they were given, and all is drawn."""
-        self.page.wait_for_function(SETTLED)
-        self.page.evaluate(DRAWN)
-        self.page.wait_for_function(SETTLED)
+        before = None
+        while before != (before := self.survey()["nodes"]):  # in Nodes 2.0 nodes grow a little after they were drawn
+            self.page.wait_for_function(SETTLED)
+            self.page.evaluate(DRAWN)
 
     def survey(self) -> dict[str, Any]:
         """The nodes and links that are shown."""
@@ -152,19 +153,31 @@ class Frontend:
 
     def _answered(self, response: Any) -> None:
         # The frontend asks for files of the user's that need not exist.
-        if response.status >= 400 and response.url.startswith(self._server.url) and "user" not in response.url:
+        if response.status < 400 or not response.url.startswith(self._server.url) or UNKNOWN in response.url:
+            return
+        if "user" not in response.url:
             self.errors.append(f"{response.status} {response.url}")
 
 
 @contextmanager
-def open_frontend(server: Server, width: int = 1600, height: int = 1000) -> Iterator[Frontend]:
-    """A browser with the frontend of a server; nothing leaves the machine."""
+def open_frontend(
+    server: Server, width: int = 1600, height: int = 1000, nodes2: bool = False, language: str = "en"
+) -> Iterator[Frontend]:
+    """A browser with the frontend of a server; nothing leaves the machine.
+
+    Args:
+        server: a running ComfyUI.
+        width, height: of the window [px].
+        nodes2: whether nodes are drawn by the newer renderer, Nodes 2.0.
+        language: of the frontend.
+    """
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         unavailable("The package playwright is not installed: pip install -e '.[host]'.")
     executable = find_chromium()
-    server.post("/settings", **SETTINGS)
+    chosen = {"Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": language}
+    server.post("/settings", **SETTINGS, **chosen)
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--no-proxy-server"]
         flags.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")

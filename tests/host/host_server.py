@@ -51,6 +51,16 @@ def find_comfyui(folder: Path) -> Path:
     return folder
 
 
+def newest_frontend() -> list[str]:
+    """The server's settings for the newest frontend that was tried, of the asset packages; its own at COMFYUI_PATH."""
+    if os.environ.get("COMFYUI_PATH"):
+        return []
+    folder = Path(os.environ.get("RESEMBLANCE_ASSETS", "")) / "comfyui_frontend_package" / "static"
+    if not folder.is_dir():
+        unavailable("No second frontend: set RESEMBLANCE_ASSETS to a folder with tests/host/assets.txt.")
+    return ["--front-end-root", str(folder)]
+
+
 class Refused(Exception):  # noqa: N818 - not an error of ours
     """ComfyUI did not take the graph; `errors` is what it says of each node."""
 

@@ -1,7 +1,7 @@
 """Makes the pictures beside the workflows, by running them in a real ComfyUI and its frontend.
 
-A workflow that a fresh installation can run shows the photograph before and after, references between them; the one
-taken apart its graph with all that was run through it; one that needs a checkpoint of the user's shows its graph alone.
+They are square, as the template browser shows them: of a workflow that a fresh installation can run the photograph
+before and after, of one that needs a checkpoint of the user's its graph.
 From the project's root, with the test command's environment:
 
     RESEMBLANCE_ASSETS=.assets .venv/bin/python tests/host/pictures.py [--graphs FOLDER] [NAME ...]
@@ -16,11 +16,12 @@ from pathlib import Path
 
 from host_browser import Frontend, open_frontend
 from host_server import ROOT, Server, find_comfyui
-from PIL import Image
+from PIL import Image, ImageOps
 
-HEIGHT = 400  # of the pictures [px]
+SIDE = 512  # of the pictures [px]
+LINE = 4  # px between before and after
 CANVAS = (70, 178, 1600, 1000)  # where the graph is on the page [px]
-GRAPH = (1200, 645)
+DARK = (32, 32, 32)  # behind a graph
 
 
 def main() -> None:
@@ -55,15 +56,14 @@ def make(path: Path, frontend: Frontend, server: Server, graphs: Path | None) ->
     if graphs:
         graphs.mkdir(parents=True, exist_ok=True)
         Image.open(graph).save(graphs / graph.name)
-    if runs and path.stem != "taken_apart":
+    if runs:
         example = next(node for node in workflow["nodes"] if node["type"] == "ResemblanceExamplePhoto")
-        stem = str(example["widgets_values"][0]).replace(" ", "_")
+        person, _, ruined = str(example["widgets_values"][0]).partition(", ")
+        before = ROOT / "nodes" / "examples" / f"{person.replace(' ', '_')}_{ruined or 'damaged'}.jpg"
         after = max((server.base / "output").rglob("*.*"), key=lambda file: file.stat().st_mtime_ns)
-        parts = [f"reference_{n}" for n in (1, 2, 3) if "ResemblanceEncodeReferences" in types]
-        examples = [ROOT / "nodes" / "examples" / f"{stem}_{part}.jpg" for part in ("damaged", *parts)]
-        picture = side_by_side(*map(Image.open, examples), read(after))
+        picture = before_and_after(Image.open(before), read(after))
     else:
-        picture = Image.open(graph).crop(CANVAS).resize(GRAPH, Image.Resampling.LANCZOS)
+        picture = ImageOps.pad(Image.open(graph).convert("RGB").crop(CANVAS), (SIDE, SIDE), color=DARK)
     picture.convert("RGB").save(path.with_suffix(".jpg"), quality=88)
 
 
@@ -77,15 +77,18 @@ def read(path: Path) -> Image.Image:
         return next(video.decode(video=0)).to_image()
 
 
-def side_by_side(*pictures: Image.Image) -> Image.Image:
-    """Pictures of one height in a row."""
-    scaled = [p.resize((round(p.width * HEIGHT / p.height), HEIGHT), Image.Resampling.LANCZOS) for p in pictures]
-    row = Image.new("RGB", (sum(p.width for p in scaled), HEIGHT))
-    left = 0
-    for picture in scaled:
-        row.paste(picture, (left, 0))
-        left += picture.width
-    return row
+def before_and_after(before: Image.Image, after: Image.Image) -> Image.Image:
+    """A square: of a portrait the left half before and the right half after, of a wide picture one above the other."""
+    sheet = Image.new("RGB", (SIDE, SIDE), "white")
+    half = (SIDE - LINE) // 2
+    if before.width > 1.3 * before.height:
+        for picture, top in ((before, 0), (after, half + LINE)):
+            sheet.paste(ImageOps.fit(picture, (SIDE, half), Image.Resampling.LANCZOS), (0, top))
+        return sheet
+    for picture, left in ((before, 0), (after, half + LINE)):
+        square = ImageOps.fit(picture, (SIDE, SIDE), Image.Resampling.LANCZOS)
+        sheet.paste(square.crop((left, 0, left + half, SIDE)), (left, 0))
+    return sheet
 
 
 if __name__ == "__main__":

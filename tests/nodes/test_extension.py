@@ -46,7 +46,7 @@ WIDGETS = {
     "ResemblancePasteFaces": ["strength", "color_match", "sharpness_match", "grain_match"],
     "ResemblanceCompareIdentity": [],
     "ResemblanceFacesToSegs": [],
-    "ResemblanceExamplePhoto": ["name"],
+    "ResemblanceExamplePhoto": ["name", "own"],
 }
 # What a bypassed node passes on, and so must be its first input and its first output.
 PASSED = {
@@ -95,13 +95,13 @@ def test_what_passes_through_is_first_in_and_first_out(nodes):
         assert not {o for o in outputs if o.startswith("RESEMBLANCE_")} & set(kinds) - passed
 
 
-def test_only_the_loader_looks_at_files_before_it_runs(nodes):
+def test_only_those_that_read_files_look_at_them_before_they_run(nodes):
     from comfy_api.latest import io
 
     for name, node in nodes.items():
         assert node.validate_inputs.__func__ is io.ComfyNode.validate_inputs.__func__
         own = node.fingerprint_inputs.__func__ is not io.ComfyNode.fingerprint_inputs.__func__
-        assert own == (name == "ResemblanceLoadRestorer")
+        assert own == (name in ("ResemblanceLoadRestorer", "ResemblanceExamplePhoto"))
 
 
 def test_every_node_has_a_help_page_that_names_its_sockets(nodes):

@@ -1,18 +1,13 @@
 """The workflows and subgraphs in ComfyUI's own frontend, in a headless Chromium."""
 
-import json
-from itertools import combinations
-
 import pytest
 import torch
 from host_browser import open_frontend
 from host_server import ROOT, Refused
+from PIL import Image
+from templates import HOSTS_NODE, SUBGRAPHS, WORKFLOWS, all_nodes, check_loaded, check_runs, overlapping, read, template
 
-WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
-SUBGRAPHS = sorted((ROOT / "subgraphs").glob("*.json"))
 BYPASS, MUTE = 4, 2
-# A checkpoint is the one thing that a user must bring.
-HOSTS_NODE = "CheckpointLoaderSimple"
 
 
 @pytest.fixture(scope="module")
@@ -21,55 +16,22 @@ def frontend(server):
         yield page
 
 
-def read(path):
-    return json.loads(path.read_text())
-
-
-def all_nodes(workflow):
-    """Those of the graph and those inside its subgraphs."""
-    inner = [graph["nodes"] for graph in workflow.get("definitions", {}).get("subgraphs", [])]
-    return [node for nodes in (workflow["nodes"], *inner) for node in nodes]
-
-
-def overlapping(nodes):
-    """Pairs of nodes of one graph whose boxes (x0, y0, x1, y1) share a pixel."""
-    return [
-        (a["title"], b["title"])
-        for a, b in combinations(nodes, 2)
-        if all(a["box"][i] < b["box"][i + 2] and b["box"][i] < a["box"][i + 2] for i in (0, 1))
-    ]
-
-
-def check_loaded(frontend, workflow):
-    survey = frontend.load(workflow)
-    assert [node["type"] for node in survey["nodes"] if node["missing"]] == []
-    inner = [graph["links"] for graph in workflow.get("definitions", {}).get("subgraphs", [])]
-    assert len(survey["links"]) == len(workflow["links"]) + sum(map(len, inner))
-    unlisted = {node["type"]: node["unlisted"] for node in survey["nodes"] if node["unlisted"]}
-    asleep = {node["type"] for node in workflow["nodes"] if node.get("mode") == BYPASS}
-    assert set(unlisted) <= {HOSTS_NODE} | asleep, unlisted
-    top = [node for node in survey["nodes"] if ":" not in node["id"]]
-    assert overlapping(top) == []
-    assert (survey["alerts"], frontend.errors) == ([], [])
-    return survey
-
-
 def test_there_are_workflows_for_every_job():
-    assert {path.stem for path in WORKFLOWS} == {
-        "restore_faces",
-        "enlarge",
-        "taken_apart",
-        "select_faces",
-        "sampler_detail",
-        "codeformer",
-        "video_frames",
-        "two_people_two_samplers",
-        "references",
-        "refine",
-        "two_people_references",
-    }
+    names = [path.stem for path in WORKFLOWS]
+    assert [name[:2] for name in names] == [f"{number:02}" for number in range(1, len(names) + 1)]
+    assert names[0] == "01 Restore faces - start here"
     assert [path.name for path in WORKFLOWS if not path.with_suffix(".jpg").is_file()] == []
     assert {path.stem for path in SUBGRAPHS} == {"Restore Faces Taken Apart", "Face Sampler Detail"}
+    used = {node["type"] for path in WORKFLOWS for node in read(path)["nodes"]}
+    others = {f"Resemblance{name}" for name in ("SegsToFaces", "FacesToSegs", "FacesFromBoxes")}  # for other packs
+    ours = {path.stem for path in (ROOT / "nodes/web/docs").glob("*.md")}
+    assert {name for name in used if name.startswith("Resemblance")} == ours - others, "a node is in no workflow"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_the_picture_beside_a_workflow_is_square(path):
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.width == picture.height >= 400
 
 
 @pytest.mark.parametrize("path", WORKFLOWS + SUBGRAPHS, ids=lambda path: path.stem)
@@ -90,16 +52,7 @@ def test_the_file_says_where_its_nodes_come_from(path):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_loads_and_runs(frontend, path):
-    workflow = read(path)
-    survey = check_loaded(frontend, workflow)
-    if any(node["type"] == HOSTS_NODE for node in survey["nodes"]):
-        return
-    result = frontend.run()
-    assert result["kind"] == "execution_success", result
-    frontend.settle()
-    # Nodes grow when they show a picture.
-    assert overlapping(frontend.survey()["nodes"]) == []
-    assert frontend.errors == []
+    check_runs(frontend, read(path))
 
 
 @pytest.mark.parametrize("path", SUBGRAPHS, ids=lambda path: path.stem)
@@ -114,7 +67,7 @@ def test_a_subgraph_loads_and_is_offered_as_a_node(frontend, path):
 def test_the_chain_inside_a_subgraph_is_the_chain_outside(frontend, server):
     blueprint = read(ROOT / "subgraphs" / "Restore Faces Taken Apart.json")
     node = blueprint["nodes"][0]
-    photo = next(n for n in read(ROOT / "workflows" / "taken_apart.json")["nodes"] if "ExamplePhoto" in n["type"])
+    photo = next(n for n in template("11")["nodes"] if "ExamplePhoto" in n["type"])
     photo = {
         **photo,
         "id": 2,
@@ -125,7 +78,7 @@ def test_the_chain_inside_a_subgraph_is_the_chain_outside(frontend, server):
     blueprint |= {"nodes": [photo, node], "links": [[1, 2, 0, 1, 0, "IMAGE"]], "last_node_id": 2, "last_link_id": 1}
     check_loaded(frontend, blueprint)
     inside = result_of(server, frontend.api_graph(), lambda kind: kind == "ResemblancePasteFaces")
-    frontend.load(read(ROOT / "workflows" / "taken_apart.json"))
+    frontend.load(template("11"))
     outside = result_of(server, frontend.api_graph(), lambda kind: kind == "ResemblancePasteFaces")
     assert torch.equal(inside, outside)
 
@@ -147,7 +100,7 @@ def result_of(server, graph, wanted=lambda kind: kind == "SaveImage"):
 
 def switched(frontend, server, name, kind, mode):
     """The result of a workflow with the nodes of one kind bypassed or muted, or None where it does not run."""
-    workflow = read(ROOT / "workflows" / f"{name}.json")
+    workflow = template(name)
     for node in workflow["nodes"]:
         if node["type"] == f"Resemblance{kind}":
             node["mode"] = mode
@@ -160,8 +113,8 @@ def switched(frontend, server, name, kind, mode):
 
 @pytest.fixture(scope="module")
 def selected(frontend, server):
-    """What select_faces gives, and its photograph."""
-    result = switched(frontend, server, "select_faces", "None", 0)
+    """What the template that chooses faces gives, and its photograph."""
+    result = switched(frontend, server, "08", "None", 0)
     photo = result_of(server, frontend.api_graph(), lambda kind: kind == "ResemblanceExamplePhoto")
     return result, photo
 
@@ -175,60 +128,85 @@ def changed(image, photo):
 def test_bypassing_select_restores_all(frontend, server, selected):
     result, photo = selected
     assert changed(result, photo) == [False, True]
-    both = switched(frontend, server, "select_faces", "SelectFaces", BYPASS)
+    both = switched(frontend, server, "08", "SelectFaces", BYPASS)
     assert changed(both, photo) == [True, True]
 
 
 def test_bypassing_the_restorer_pastes_the_crops_back(frontend, server, selected):
     result, photo = selected
-    image = switched(frontend, server, "select_faces", "RestoreCrops", BYPASS)
+    image = switched(frontend, server, "08", "RestoreCrops", BYPASS)
     assert float((image - photo).abs().mean()) < 0.2 * float((result - photo).abs().mean())
 
 
 def test_bypassing_paste_gives_the_photograph(frontend, server, selected):
-    assert torch.equal(switched(frontend, server, "select_faces", "PasteFaces", BYPASS), selected[1])
+    assert torch.equal(switched(frontend, server, "08", "PasteFaces", BYPASS), selected[1])
 
 
 def test_bypassing_the_mix_leaves_the_restorers_own(frontend, server):
-    image = switched(frontend, server, "taken_apart", "RestoreTokens", BYPASS)
-    assert torch.equal(image, switched(frontend, server, "taken_apart", "None", 0))
+    image = switched(frontend, server, "11", "RestoreTokens", BYPASS)
+    assert torch.equal(image, switched(frontend, server, "11", "None", 0))
 
 
 @pytest.mark.parametrize("mode", [BYPASS, MUTE], ids=["bypass", "mute"])
 def test_without_a_loader_the_built_in_restorer_is_used(frontend, server, mode):
-    image = switched(frontend, server, "codeformer", "LoadRestorer", mode)
-    assert torch.equal(image, switched(frontend, server, "codeformer", "None", 0))
+    image = switched(frontend, server, "07", "LoadRestorer", mode)
+    assert torch.equal(image, switched(frontend, server, "07", "None", 0))
 
 
 def test_bypassing_a_step_with_references(frontend, server):
-    guided = switched(frontend, server, "two_people_references", "None", 0)
+    guided = switched(frontend, server, "03", "None", 0)
     # Faces that nothing labelled are matched where the texture is transferred, and just so.
-    assert torch.equal(switched(frontend, server, "two_people_references", "MatchReferences", BYPASS), guided)
-    blind = switched(frontend, server, "two_people_references", "TransferTexture", BYPASS)
+    assert torch.equal(switched(frontend, server, "03", "MatchReferences", BYPASS), guided)
+    blind = switched(frontend, server, "03", "TransferTexture", BYPASS)
     assert not torch.equal(blind, guided)
 
 
 def test_bypassing_refinement_restores_without(frontend, server):
-    refined = switched(frontend, server, "refine", "None", 0)
-    plain = switched(frontend, server, "refine", "RefineLatent", BYPASS)
+    refined = switched(frontend, server, "12", "None", 0)
+    plain = switched(frontend, server, "12", "RefineLatent", BYPASS)
     assert plain is not None and not torch.equal(plain, refined)
 
 
 def test_bypassing_the_references_restores_without(frontend, server):
-    frontend.load(read(ROOT / "workflows" / "references.json"))
+    frontend.load(template("02"))
     graph = frontend.api_graph()
-    guided, blind = (key for key, node in graph.items() if node["class_type"] == "ResemblanceRestoreFaces")
-    expected = result_of(server, graph, lambda kind: kind == "ResemblanceRestoreFaces")
+    blind, guided = (key for key, node in graph.items() if node["class_type"] == "ResemblanceRestoreFaces")
+    expected = result_of(server, graph)
     assert "references" in graph[guided]["inputs"] and "references" not in graph[blind]["inputs"]
-    image = switched(frontend, server, "references", "EncodeReferences", BYPASS)
+    image = switched(frontend, server, "02", "EncodeReferences", BYPASS)
     assert image is not None and not torch.equal(image, expected)
 
 
+# Steps that a graph can do without; who leaves one out sees no red node.
+LEFT_OUT = {
+    "01": ["RestoreFaces"],
+    "02": ["EncodeReferences"],
+    "03": ["MatchReferences", "TransferTexture", "PasteFaces"],
+    "05": ["RestoreFaces"],
+    "06": ["RestoreFaces"],
+    "08": ["SelectFaces", "RestoreCrops", "PasteFaces"],
+    "11": ["RestoreTokens", "PasteFaces"],
+    "12": ["RefineLatent", "PasteFaces"],
+}
+
+
+@pytest.mark.parametrize("name, kind", [(name, kind) for name, kinds in LEFT_OUT.items() for kind in kinds])
+def test_what_can_be_left_out_leaves_nothing_red(frontend, name, kind):
+    workflow = template(name)
+    for node in workflow["nodes"]:
+        if node["type"] == f"Resemblance{kind}":
+            node["mode"] = BYPASS
+    frontend.load(workflow)
+    result = frontend.run()
+    assert result["kind"] == "execution_success", result["detail"]
+    assert not frontend.page.evaluate("() => Object.keys(app.lastNodeErrors ?? {}).length")
+
+
 NEEDED = {
-    ("select_faces", BYPASS): ["DetectFaces", "CropFaces"],
-    ("taken_apart", BYPASS): ["EncodeTokens", "DecodeTokens"],
-    ("select_faces", MUTE): ["DetectFaces", "SelectFaces", "CropFaces", "RestoreCrops", "PasteFaces"],
-    ("taken_apart", MUTE): ["EncodeTokens", "RestoreTokens", "DecodeTokens"],
+    ("08", BYPASS): ["DetectFaces", "CropFaces"],
+    ("11", BYPASS): ["EncodeTokens", "DecodeTokens"],
+    ("08", MUTE): ["DetectFaces", "SelectFaces", "CropFaces", "RestoreCrops", "PasteFaces"],
+    ("11", MUTE): ["EncodeTokens", "RestoreTokens", "DecodeTokens"],
 }
 
 

@@ -120,7 +120,7 @@ def test_no_node_beyond_these(server):
 
 def test_the_template_browser_and_the_subgraphs_are_offered(server):
     offered = server.get("/api/workflow_templates")["resemblance"]
-    assert {"restore_faces", "taken_apart", "references"} <= set(offered)
+    assert {"01 Restore faces - start here", "02 With photographs of the same person"} <= set(offered)
     blueprints = server.get("/api/global_subgraphs").values()
     assert {entry["name"] for entry in blueprints if entry["info"]["node_pack"] == "custom_nodes.resemblance"} == {
         "Restore Faces Taken Apart",

@@ -32,13 +32,25 @@ def test_faces_are_shown_before_and_after(nodes, photos, picture):
     shown = Shown()
     shown.add(before, after, reports)
     image = picture(shown)
-    assert image.size == (2 * SIDE, 2 * SIDE)
+    assert image.width == 2 * SIDE and 2 * SIDE < image.height < 3 * SIDE, "a sentence stands under each face"
     pixels = torch.from_numpy(np.array(image.convert("L"))).float()
     low = slice(SIDE // 2, SIDE)  # below the words
     assert (pixels[low, :SIDE] + pixels[low, SIDE:] - 255).abs().mean() < 3, "the face after is the negative of before"
-    assert pixels[SIDE:, SIDE:].std() == 0, "a face that was left alone is shown once"
+    second = slice(image.height // 2 + SIDE // 4, image.height // 2 + SIDE // 2)
+    assert pixels[second, SIDE:].std() == 0, "a face that was left alone is shown once"
     shown.add(before, after, reports * FACES)
-    assert picture(shown).height == FACES * SIDE
+    assert picture(shown).height == FACES // 2 * image.height
+
+
+def test_the_first_faces_are_shown_with_what_there_is_to_see(nodes, comfy, models_dir, photos):
+    from resemblance.nodes.shown import COLUMNS, FACES, SIDE, faces_preview
+
+    faces = found(photos, [(0, 0)] * (FACES + 1)).faces
+    views, words = [torch.ones(3, 64, 64)] * FACES, ["anna"] * (FACES + 1)
+    (file,) = faces_preview(nodes["ResemblanceRestoreFaces"], faces, views, words).as_dict()["images"]
+    image = Image.open(Path(comfy.folder_paths.temp_directory) / file["filename"])
+    assert image.size == (COLUMNS * SIDE, FACES // COLUMNS * SIDE)
+    assert image.convert("L").getpixel((SIDE - 2, SIDE - 2)) == 255
 
 
 def test_that_there_is_no_face_is_shown(nodes, picture):

@@ -9,6 +9,8 @@ import folder_paths
 import numpy as np
 import torch
 
+import nodes
+
 SEG = namedtuple(
     "SEG", ["cropped_image", "cropped_mask", "confidence", "crop_region", "bbox", "label", "control_net_wrapper"]
 )
@@ -106,4 +108,24 @@ class Keep:
         return repr(value)
 
 
+class ImageCompare:
+    """Stands in for core's Compare Images where the host is older than it; the frontend draws the slider."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "tests", "run", (), True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        pictures = {name: ("IMAGE",) for name in ("image_a", "image_b")}
+        return {"required": {"compare_view": ("IMAGECOMPARE", {})}, "optional": pictures}
+
+    def run(self, compare_view=None, **pictures):
+        shown = {}
+        for name, images in pictures.items():
+            side = name.removeprefix("image_")
+            shown[f"{side}_images"] = nodes.PreviewImage().save_images(images, f"compare.{side}")["ui"]["images"]
+        return {"ui": shown}
+
+
 NODE_CLASS_MAPPINGS = {f"ResemblanceTest{kind.__name__}": kind for kind in (Tensor, Value, List, Keep)}
+if "ImageCompare" not in nodes.NODE_CLASS_MAPPINGS:
+    NODE_CLASS_MAPPINGS["ImageCompare"] = ImageCompare
