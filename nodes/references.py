@@ -80,7 +80,7 @@ class EncodeReferences(io.ComfyNode):
                     default=models.BUILT_IN,
                     optional=True,
                     tooltip="What tells people apart: the built-in network, or insightface's on clean faces and the "
-                    "built-in one on damaged ones. References that are added to others keep theirs.",
+                    "built-in one on damaged ones. What is added to other references goes by theirs.",
                 ),
                 *more_images("image", "of the same person, of any size"),
             ],

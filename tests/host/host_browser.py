@@ -25,6 +25,7 @@ SETTINGS = {
     "Comfy.InstalledVersion": "99.0.0",
     "Comfy.Release.Version": "99.0.0",
     "Comfy.Minimap.Visible": False,
+    "Comfy.Locale": "en",
 }
 # All nodes, those inside subgraphs too; links as [from, to]; whether widgets hold what their lists offer.
 SURVEY = """() => {
@@ -101,8 +102,14 @@ class Frontend:
         page.on("pageerror", lambda error: self._heard(str(error)))
         page.on("response", self._answered)
         page.set_default_timeout(PATIENCE)
-        page.goto(server.url, wait_until="domcontentloaded")
-        page.wait_for_function(
+        self.open()
+
+    def open(self, **settings: Any) -> None:
+        """Open the page, or open it again after settings of the user's were changed."""
+        if settings:
+            self._server.post("/settings", **settings)
+        self.page.goto(self._server.url, wait_until="domcontentloaded")
+        self.page.wait_for_function(
             "() => !!(window.app?.extensionManager && app.vueAppReady && app.graph"
             " && window.LiteGraph?.registered_node_types['ResemblanceTestKeep'])"
         )
@@ -160,24 +167,20 @@ class Frontend:
 
 
 @contextmanager
-def open_frontend(
-    server: Server, width: int = 1600, height: int = 1000, nodes2: bool = False, language: str = "en"
-) -> Iterator[Frontend]:
+def open_frontend(server: Server, width: int = 1600, height: int = 1000, nodes2: bool = False) -> Iterator[Frontend]:
     """A browser with the frontend of a server; nothing leaves the machine.
 
     Args:
         server: a running ComfyUI.
         width, height: of the window [px].
         nodes2: whether nodes are drawn by the newer renderer, Nodes 2.0.
-        language: of the frontend.
     """
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         unavailable("The package playwright is not installed: pip install -e '.[host]'.")
     executable = find_chromium()
-    chosen = {"Comfy.VueNodes.Enabled": nodes2, "Comfy.Locale": language}
-    server.post("/settings", **SETTINGS, **chosen)
+    server.post("/settings", **SETTINGS, **{"Comfy.VueNodes.Enabled": nodes2})
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--no-proxy-server"]
         flags.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
