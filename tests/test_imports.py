@@ -231,7 +231,7 @@ def test_every_file_has_a_test_of_its_name():
         "test_kept.py",
         "apps/test_cases.py",
     }
-    whole |= {f"nodes/test_{name}.py" for name in ("frontend", "host", "locales", "newest_frontend")}
+    whole |= {f"nodes/test_{name}.py" for name in ("frontend", "host", "locales", "newest_frontend", "samplers")}
     whole |= {"campaign/test_campaign.py"}
     there = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")}
     assert there - {str(test_of(path).relative_to(ROOT / "tests")) for path in files} == whole

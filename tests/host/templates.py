@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from host_browser import Frontend
-from host_server import ROOT
+from host_server import ROOT, Graph
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 SUBGRAPHS = sorted((ROOT / "subgraphs").glob("*.json"))
@@ -34,6 +34,27 @@ def all_nodes(workflow: Workflow) -> list[dict[str, Any]]:
     """Those of the graph and those inside its subgraphs."""
     inner = [graph["nodes"] for graph in workflow.get("definitions", {}).get("subgraphs", [])]
     return [node for nodes in (workflow["nodes"], *inner) for node in nodes]
+
+
+def api_graph(workflow: Workflow) -> Graph:
+    """A workflow without subgraphs as the server takes it, by the names of its nodes' ids."""
+    sources = {link[0]: (str(link[1]), link[2]) for link in workflow["links"]}
+    graph: Graph = {}
+    for node in workflow["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        values = iter(node["widgets_values"])
+        inputs: dict[str, Any] = {}
+        for entry in node["inputs"]:
+            value = next(values) if "widget" in entry else None
+            if entry["name"] == "seed":
+                next(values)  # what happens to it after a run
+            if entry["link"] is not None:
+                inputs[entry["name"]] = list(sources[entry["link"]])
+            elif "widget" in entry:
+                inputs[entry["name"]] = value
+        graph[str(node["id"])] = (node["type"], inputs)
+    return graph
 
 
 def overlapping(nodes: list[dict[str, Any]]) -> list[tuple[str, str]]:
