@@ -217,6 +217,37 @@ def test_what_cannot_be_left_out_is_refused(frontend, server, name, kind, mode):
     assert switched(frontend, server, name, kind, mode) is None
 
 
+# The numbers below 0 that mean "auto", and one click up and down from there, as the classic renderer clicks.
+CLICKED = """([kind, name]) => {
+    const node = app.graph.add(LiteGraph.createNode(kind)) ?? app.graph.nodes.at(-1);
+    const widget = node.widgets.find(widget => widget.name === name);
+    const seen = [widget._displayValue];
+    const step = widget.options.step2 ?? widget.options.step / 10;
+    for (const way of [1, 1, -1, -1, -1]) {
+        widget.setValue(widget.value + way * step, {e: {}, node, canvas: app.canvas});
+        seen.push(widget._displayValue);
+    }
+    app.graph.remove(node);
+    return seen;
+}"""
+
+
+@pytest.mark.parametrize(
+    "kind, name, seen",
+    [
+        ("RestoreFaces", "fidelity", ["auto", "0.00", "0.05", "0.00", "auto", "auto"]),
+        ("RestoreFaces", "strength", ["auto", "0.00", "0.05", "0.00", "auto", "auto"]),
+        ("RestoreFaces", "refine", ["auto", "0", "1", "0", "auto", "auto"]),
+        ("RestoreCrops", "fidelity", ["auto", "0.00", "0.05", "0.00", "auto", "auto"]),
+        ("RestoreTokens", "content", ["auto", "0.00", "0.05", "0.00", "auto", "auto"]),
+        ("MatchReferences", "threshold", ["auto", "0.00", "0.01", "0.00", "auto", "auto"]),
+        ("PasteFaces", "strength", ["1.00", "1.00", "1.00", "0.95", "0.90", "0.85"]),
+    ],
+)
+def test_a_number_that_is_left_open_reads_auto(frontend, kind, name, seen):
+    assert frontend.page.evaluate(CLICKED, [f"Resemblance{kind}", name]) == seen
+
+
 def test_overlaps_are_seen():
     boxes = [{"title": t, "box": b} for t, b in (("a", [0, 0, 10, 10]), ("b", [9, 9, 14, 14]), ("c", [10, 0, 15, 9]))]
     assert overlapping(boxes) == [("a", "b")]

@@ -64,6 +64,19 @@ def test_the_slider_shows_both(frontend):
     assert before != after
 
 
+def test_a_number_that_is_left_open_reads_auto(frontend):
+    frontend.load(template("01"))
+    field = frontend.page.locator("[aria-label=strength] input")
+    picture = "element => getComputedStyle(element).backgroundImage.includes('auto')"
+    assert field.evaluate(picture)
+    frontend.page.locator("[aria-label=strength] [data-testid=increment]").click()
+    frontend.page.wait_for_function(
+        "() => app.graph.nodes.some(n => n.widgets?.some(w => w.name === 'strength' && w.value === 0))"
+    )
+    assert not field.evaluate(picture) and field.input_value() == "0.00"
+    assert not frontend.page.locator("[aria-label=threshold] input").evaluate(picture)
+
+
 NAMES = """() => {
     const node = LiteGraph.createNode('ResemblanceRestoreFaces');
     const said = [...node.inputs, ...node.widgets, ...node.outputs].map(e => [e.name, e.localized_name ?? e.label]);
