@@ -183,7 +183,7 @@ def _can_load(path: str, changed: int, size: int) -> bool:
 def _load_restorer(path: str, changed: int, size: int) -> Restorer:
     device = model_management.get_torch_device()
     with torch.inference_mode(False):  # so that gradients may run through it later
-        if device.type == "cpu":
+        if model_management.is_device_cpu(device):
             restorer = load_restorer(Path(path))
         else:
             restorer = load_restorer(Path(path), device if path.lower().endswith(".onnx") else "cpu", torch.float32)

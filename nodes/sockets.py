@@ -19,6 +19,7 @@ from ..core.records import Crops, PhotoFaces
 CATEGORY = "Resemblance"
 FACES, REFERENCES, TOKENS, INTEROP = "Faces", "References", "Tokens", "Interop"
 PREFIX = "Resemblance"
+ESSENTIAL = ("RestoreFaces",)  # also among ComfyUI's essentials, where it has any
 
 RestorerSocket = io.Custom("RESEMBLANCE_RESTORER")
 FacesSocket = io.Custom("RESEMBLANCE_FACES")
@@ -47,8 +48,11 @@ def schema(
         advanced: widgets that are folded away, where ComfyUI can (since 0.4).
         settings: as :class:`io.Schema` takes them.
     """
-    if "search_aliases" in io.Schema.__dataclass_fields__:
+    known = io.Schema.__dataclass_fields__
+    if "search_aliases" in known:
         settings["search_aliases"] = list(aliases)
+    if "essentials_category" in known and name in ESSENTIAL:
+        settings["essentials_category"] = "Image Tools"
     for entry in settings["inputs"]:
         if entry.id in advanced and hasattr(entry, "advanced"):
             entry.advanced = True

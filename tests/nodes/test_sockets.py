@@ -25,6 +25,22 @@ def test_search_aliases_are_given_where_the_host_knows_them(nodes, monkeypatch):
     assert (aliases is not None and "CodeFormer" in aliases) == known
 
 
+def test_restore_faces_is_among_the_essentials_where_the_host_has_any(monkeypatch, nodes):
+    from resemblance.nodes import sockets
+
+    given = []
+
+    def schema(**settings):
+        given.append(settings.get("essentials_category"))
+
+    monkeypatch.setattr(sockets.io, "Schema", schema)
+    for fields in ({"essentials_category": None}, {}):
+        schema.__dataclass_fields__ = fields
+        for name in ("RestoreFaces", "PasteFaces"):
+            sockets.schema(name, sockets.FACES, inputs=[])
+    assert given == ["Image Tools", None, None, None]
+
+
 def test_widgets_are_folded_away_where_the_host_can(nodes, monkeypatch):
     from resemblance.nodes import sockets
 
