@@ -16,6 +16,7 @@ from .faces.detect import Detect
 from .faces.measure import measure_quality
 from .faces.mending import damage_views, mended
 from .faces.paste import PasteOptions, paste_faces
+from .faces.scratches import mend_scratches
 from .loading import Models
 from .records import Crops, Face, References, Restorer
 from .references.diagnostics import ReferenceDiagnostics, diagnose
@@ -51,6 +52,7 @@ class RestoreOptions:
         references: how photographs of the people are used.
         refinement: how latents are refined before they are drawn.
         paste: how restored faces are fitted into the photograph.
+        mend: whether folds, scratches and the like on faces are looked for, and filled (:mod:`.faces.scratches`).
 
     Raises:
         ValueError: a number outside 0 to 1.
@@ -62,6 +64,7 @@ class RestoreOptions:
     references: ReferenceOptions = field(default_factory=ReferenceOptions)
     refinement: RefinementOptions = field(default_factory=RefinementOptions)
     paste: PasteOptions = field(default_factory=PasteOptions)
+    mend: bool = True
 
     def __post_init__(self) -> None:
         for name in ("fidelity", "blend", "min_sharpness"):
@@ -90,12 +93,14 @@ class Restored:
     """What was done to a face.
 
     Attributes:
-        blend: 0 to 1, how much of the restored face was blended in; 0 where only what a mask calls damage was.
+        blend: 0 to 1, how much of the restored face was blended in; 0 where only folds and scratches were restored.
         seconds: its share of the time the network took.
         guided: whether it was restored with references.
         unused: (source, reason) of its person's photographs that were passed over.
         diagnostics: what the references did to it, where that was asked for.
         refined: what refinement did to it, where there was one.
+        mended: 0 to 1, how much of it was found to be damage such as folds and scratches, and filled.
+        torn: (1,S,S) in [0,1], where that is, in the face's crop; None where nothing was found.
     """
 
     blend: float
@@ -104,6 +109,8 @@ class Restored:
     unused: tuple[Refusal, ...]
     diagnostics: ReferenceDiagnostics | None
     refined: RefinedFace | None
+    mended: float = 0.0
+    torn: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,10 @@ def restore_photos(
     seen = photos if damage is None else torch.stack(mended(photos, damage))
     crops, reports = _crop(seen, faces(seen) if callable(faces) else faces, progress)
     places = torch.zeros_like(crops.masks) if damage is None else damage_views(crops, damage) * (crops.masks > 0)
+    found = torch.zeros_like(places)
+    if options.mend and options.blend != 0:
+        crops, found = mend_scratches(crops)
+        places = torch.maximum(places, found * (crops.masks > 0))
     measured = zip(crops.faces, measure_quality(crops), strict=True)
     crops = replace(crops, faces=tuple(replace(face, quality=quality) for face, quality in measured))
     matches = _match(crops, models, options.references, references)
@@ -228,9 +239,14 @@ def restore_photos(
             blends.append(blend)
     if len(chosen) < len(crops):
         crops = pick_crops(crops, chosen)
-        places = places[chosen]
+        places, found = places[chosen], found[chosen]
     crops = replace(crops, faces=tuple(labels))
     restored, outcomes = _restore_all(crops, blends, models, options, references, progress)
+    shares = ((found * crops.masks).sum((1, 2, 3)) / crops.masks.sum((1, 2, 3)).clamp_min(1)).tolist()
+    outcomes = [
+        replace(each, mended=share, torn=torn) if share else each
+        for each, share, torn in zip(outcomes, shares, found, strict=True)
+    ]
     amounts: Sequence[float] = blends
     if bool(places.any()):
         least = torch.tensor(blends).to(places)[:, None, None, None]

@@ -36,6 +36,7 @@ def restored_record(report: FaceReport) -> dict[str, object]:
     record = face_record(report.face) | {
         "strength": round(done.blend, 3) if done else 0.0,
         "left_alone": report.outcome.reason if isinstance(report.outcome, LeftAlone) else None,
+        "mended": round(done.mended, 4) if done else 0.0,
         "seconds": round(done.seconds, 3) if done else 0.0,
     }
     if report.match:
@@ -87,6 +88,7 @@ def options_record(options: RestoreOptions) -> dict[str, object]:
         "fidelity": options.fidelity,
         "strength": options.blend,
         "min_sharpness": options.min_sharpness,
+        "mend": options.mend,
         "scale": options.paste.scale,
         "refinement": {
             "steps": refinement.steps,

@@ -39,9 +39,9 @@ def whom(match: Match) -> str:
 
 
 def _how_far(done: Restored) -> str:
-    if done.blend >= FULL:
-        return "in full"
-    return f"by {done.blend:.0%}" if done.blend else "where the damage mask is"
+    far = f"by {done.blend:.0%}" if done.blend else "where it is torn"
+    mended = ", with folds or scratches mended" if done.mended else ""
+    return ("in full" if done.blend >= FULL else far) + mended
 
 
 def _by_whom(report: FaceReport) -> str:

@@ -69,7 +69,7 @@ class RestoreFaces(io.ComfyNode):
                 "FaceDetailer",
                 "ReActor restore",
             ),
-            ("detector", "min_size", "min_sharpness", "manual", "refine"),
+            ("detector", "min_size", "min_sharpness", "manual", "refine", "mend"),
             display_name="Restore Faces",
             description="Finds the faces of photographs or video frames, restores them and puts them back. "
             "Works as it is: no file is needed.",
@@ -127,6 +127,13 @@ class RestoreFaces(io.ComfyNode):
                     tooltip="How many times larger the result is. Raise it for small photographs: a face of 40 px that "
                     "is restored and shrunk back shows nothing of it.",
                 ),
+                io.Boolean.Input(
+                    "mend",
+                    default=True,
+                    optional=True,
+                    tooltip="Folds, scratches and lost emulsion on faces are looked for and filled. Switch it off "
+                    "where it takes something of the person for one. A damage_mask is used in any case.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
@@ -157,6 +164,7 @@ class RestoreFaces(io.ComfyNode):
         damage_mask: Tensor | None = None,
         upscale_model: Any = None,
         scale: float = 1.0,
+        mend: bool = True,
         **more: Tensor,
     ) -> io.NodeOutput:
         """See the class."""
@@ -168,7 +176,7 @@ class RestoreFaces(io.ComfyNode):
         used = ReferenceOptions(reference_strength, manual=named, diagnostics=True)
         refinement = RefinementOptions(None if refine < 0 else refine)
         paste = PasteOptions(scale=scale)
-        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement, paste)
+        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement, paste, mend)
         options = options.resolved(restorer)
         if good:
             references = encode(good, restorer, PERSON, onto=references)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..core.faces.crop import crop_faces
-from ..core.faces.preview import draw_rows
+from ..core.faces.preview import draw_rows, tinted
 from ..core.geometry import compose, invert, scaling, warp
 from ..core.pipeline import FaceReport, LeftAlone
 from ..core.records import Face
@@ -37,7 +38,8 @@ class Shown:
             except ValueError:  # its landmarks are no face's: it was left alone, and the log says so
                 continue
             to_view = compose(crop.affines[0], invert(larger))
-            row = [(crop.pixels[0], f"{report.face.index}: before")]
+            torn = report.restored.torn if report.restored else None
+            row = [(_marked(crop.pixels[0], torn), f"{report.face.index}: before" + ("" if torn is None else "\ntorn"))]
             if not isinstance(report.outcome, LeftAlone):
                 row.append((warp(after[report.face.image], to_view, (SIDE, SIDE)), "after"))
             self._rows.append(row)
@@ -46,6 +48,14 @@ class Shown:
     def preview(self, node: type[io.ComfyNode]) -> ui.PreviewImage:
         """For the node itself, with a sentence about each face."""
         return preview(node, self._rows, self._said)
+
+
+def _marked(view: Tensor, torn: Tensor | None) -> Tensor:
+    """A face with what was found to be torn in the colour of the second line of words."""
+    if torn is None:
+        return view
+    shares = F.interpolate(torn[None].to(view), view.shape[-2:], mode="area")[0]
+    return tinted(view, torch.cat([torch.zeros_like(shares), shares]), grey=False)
 
 
 def faces_preview(

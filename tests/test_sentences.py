@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from resemblance.core.pipeline import FaceReport, LeftAlone, Restored
 from resemblance.core.records import Face, FaceQuality
@@ -28,7 +30,11 @@ def test_damage_in_words(severity, words):
     [
         (FaceReport(face(), done()), "Face 0: badly damaged, restored in full."),
         (FaceReport(face(0.2, 3), done(0.4)), "Face 3: slightly damaged, restored by 40%."),
-        (FaceReport(face(0.01), done(0.0)), "Face 0: sharp, restored where the damage mask is."),
+        (FaceReport(face(0.01), done(0.0)), "Face 0: sharp, restored where it is torn."),
+        (
+            FaceReport(face(0.01), replace(done(0.0), mended=0.1)),
+            "Face 0: sharp, restored where it is torn, with folds or scratches mended.",
+        ),
         (
             FaceReport(face(0.05), LeftAlone("it is sharp (damage 0.05)")),
             "Face 0: sharp, left alone, because it is sharp (damage 0.05).",

@@ -69,6 +69,7 @@ class RestoreArguments(PictureArguments, DetectionArguments):
         scale: see :class:`..faces.paste.PasteOptions`.
         grain: whether faces are given the grain of their photographs.
         strict: whether a JPEG that is cut short is refused.
+        mend: whether folds and scratches are looked for, see :class:`..pipeline.RestoreOptions`.
         damage_mask: a damage mask, or a folder of them, or None.
         aligned: whether the pictures are aligned faces.
         format: suffix of the results without its dot; None keeps each picture's.
@@ -89,6 +90,7 @@ class RestoreArguments(PictureArguments, DetectionArguments):
     scale: float
     grain: bool
     strict: bool
+    mend: bool
     damage_mask: Path | None
     aligned: bool
     format: str | None

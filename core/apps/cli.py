@@ -116,6 +116,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="white where folds, scratches and tears are; or a folder of such pictures, named as the photographs",
     )
     restore.add_argument(
+        "--no-mend", dest="mend", action="store_false", help="do not look for folds and scratches on faces to fill them"
+    )
+    restore.add_argument(
         "--aligned", action="store_true", help="pictures are square face crops, aligned as FFHQ's; results are 512 px"
     )
     restore.add_argument(

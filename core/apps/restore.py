@@ -199,7 +199,7 @@ def _options(args: RestoreArguments) -> RestoreOptions:
     manual = parse_manual(args.match or "")
     references = ReferenceOptions(args.reference_strength, args.match_threshold, manual, diagnostics)
     paste = PasteOptions(scale=args.scale, grain_match=float(args.grain))
-    return RestoreOptions(args.fidelity, args.strength, args.min_sharpness, references, refinement, paste)
+    return RestoreOptions(args.fidelity, args.strength, args.min_sharpness, references, refinement, paste, args.mend)
 
 
 def _check_refinement(args: RestoreArguments, refinement: RefinementOptions) -> None:

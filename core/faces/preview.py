@@ -52,8 +52,8 @@ def draw_faces(photo: Tensor, faces: Sequence[Face], max_side: int = 1024) -> Te
     return _tensor(image)
 
 
-def tinted(picture: Tensor, shares: Tensor) -> Tensor:
-    """A picture in grey under maps, each in its own of ``COLOURS``.
+def tinted(picture: Tensor, shares: Tensor, grey: bool = True) -> Tensor:
+    """A picture, in grey unless said otherwise, under maps, each in its own of ``COLOURS``.
 
     Args:
         picture: (3,H,W) RGB in [0,1].
@@ -65,7 +65,7 @@ def tinted(picture: Tensor, shares: Tensor) -> Tensor:
     shares = shares.to(picture) * SHOWN
     colours = shares.new_tensor([COLOURS[r % len(COLOURS)] for r in range(len(shares))]).reshape(-1, 3) / 255
     rest = (1 - shares.sum(0)).clamp_min(0)
-    return (luma(picture) * rest + torch.einsum("rhw,rc->chw", shares, colours)).clamp(0, 1)
+    return ((luma(picture) if grey else picture) * rest + torch.einsum("rhw,rc->chw", shares, colours)).clamp(0, 1)
 
 
 def draw_rows(rows: Sequence[Sequence[tuple[Tensor, str]]], side: int = 256, below: Sequence[str] = ()) -> Tensor:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 # Widgets by position, as saved workflows store their values: frozen from version 0.1.0. New ones go to the end, and are
 # optional, for graphs saved over the API name only those that there were.
 ADDED = {
-    "ResemblanceRestoreFaces": ["reference_strength", "manual", "refine", "scale"],
+    "ResemblanceRestoreFaces": ["reference_strength", "manual", "refine", "scale", "mend"],
     "ResemblanceRestoreCrops": ["reference_strength", "refine"],
     "ResemblanceEncodeReferences": ["embedder"],
     "ResemblanceFacesFromBoxes": ["units"],
@@ -28,6 +28,7 @@ WIDGETS = {
         "manual",
         "refine",
         "scale",
+        "mend",
     ],
     "ResemblanceLoadRestorer": ["file"],
     "ResemblanceDetectFaces": ["detector", "threshold", "min_size", "max_faces", "order"],

@@ -42,6 +42,24 @@ def test_faces_are_shown_before_and_after(nodes, photos, picture):
     assert picture(shown).height == FACES // 2 * image.height
 
 
+def test_what_was_torn_is_marked_before(nodes, photos, picture):
+    from resemblance.core.faces.preview import COLOURS
+    from resemblance.core.pipeline import FaceReport, Restored
+    from resemblance.nodes.shown import SIDE, Shown
+
+    grey = torch.full((1, 3, 240, 400), 0.5)
+    (face,) = found(photos, [(0, 0)]).faces
+    torn = torch.zeros(1, 512, 512)
+    torn[:, 300:360] = 1
+    shown = Shown()
+    shown.add(grey, grey, [FaceReport(face, Restored(1.0, 0.1, False, (), None, None, 0.1, torn))])
+    image = np.asarray(picture(shown)).astype(float)
+    orange = 0.4 * 127.5 + 0.6 * np.array(COLOURS[1])
+    row = 330 * SIDE // 512
+    assert np.abs(image[row, :SIDE] - orange).max() < 3 and np.abs(image[row, SIDE:] - 127.5).max() < 2
+    assert np.abs(image[SIDE - 20, : 2 * SIDE] - 127.5).max() < 2
+
+
 def test_the_first_faces_are_shown_with_what_there_is_to_see(nodes, comfy, models_dir, photos):
     from resemblance.nodes.shown import COLUMNS, FACES, SIDE, faces_preview
 

@@ -36,6 +36,7 @@ _RESTORER = ("restorer?", "RESEMBLANCE_RESTORER")
 _REFERENCES = ("references", "RESEMBLANCE_REFERENCES")
 _MAYBE_REFERENCES = ("references?", "RESEMBLANCE_REFERENCES")
 _MASK = ("mask", "MASK")
+_DAMAGE = ("damage_mask?", "MASK")
 
 KINDS = {
     "LoadImage": Kind(
@@ -43,10 +44,10 @@ KINDS = {
     ),
     "SaveImage": Kind((("images", "IMAGE"),), (("filename_prefix", "STRING"),), (), (330, 338)),
     "ResemblanceEncodeReferences": Kind(
-        (_IMAGE, _RESTORER, _MAYBE_REFERENCES),
+        (_IMAGE, _RESTORER, _MAYBE_REFERENCES, *((f"image_{number}?", "IMAGE") for number in range(2, 6))),
         (("person", "STRING"), ("weight", "FLOAT"), ("embedder", "COMBO")),
         (_REFERENCES, ("report", "STRING")),
-        (290, 146),
+        (290, 230),
     ),
     "ResemblanceDetectFaces": Kind(
         (_IMAGE,),
@@ -58,7 +59,7 @@ KINDS = {
         (_FACES, _IMAGE, _REFERENCES),
         (("threshold", "FLOAT"), ("manual", "STRING")),
         (_FACES, ("report", "STRING")),
-        (330, 122),
+        (330, 360),
     ),
     "ResemblanceSelectFaces": Kind(
         (_FACES,),
@@ -74,28 +75,28 @@ KINDS = {
         (330, 198),
     ),
     "ResemblanceCropFaces": Kind(
-        (_FACES, _IMAGE), (("size", "INT"), ("margin", "FLOAT")), (_CROPS, _IMAGE, _MASK), (290, 122)
+        (_FACES, _IMAGE, _DAMAGE), (("size", "INT"), ("margin", "FLOAT")), (_CROPS, _IMAGE, _MASK), (290, 126)
     ),
     "ResemblanceEncodeTokens": Kind(
-        (_CROPS, _RESTORER, ("image?", "IMAGE")),
+        (_CROPS, _RESTORER, ("image?", "IMAGE"), _DAMAGE),
         (("lookup", "COMBO"), ("k", "INT"), ("temperature", "FLOAT")),
         (_TOKENS,),
-        (290, 146),
+        (290, 170),
     ),
     "ResemblanceRefineLatent": Kind(
         (_TOKENS, _MAYBE_REFERENCES),
         (("steps", "INT"), ("identity", "FLOAT"), ("seed", "INT"), ("candidates", "INT")),
         (_TOKENS, ("identity_mask", "MASK"), ("spread_map", "MASK"), ("report", "STRING")),
-        (290, 214),
+        (290, 420),
     ),
     "ResemblanceTransferTexture": Kind(
         (_TOKENS, _REFERENCES),
         (("strength", "FLOAT"),),
         (_TOKENS, ("attribution_map", "IMAGE"), ("report", "STRING")),
-        (290, 98),
+        (290, 360),
     ),
     "ResemblanceRestoreTokens": Kind(
-        (_TOKENS,), (("content", "FLOAT"), ("quality", "FLOAT")), (_TOKENS, ("invention_map", "MASK")), (290, 102)
+        (_TOKENS,), (("content", "FLOAT"), ("quality", "FLOAT")), (_TOKENS, ("invention_map", "MASK")), (290, 330)
     ),
     "ResemblanceDecodeTokens": Kind((_TOKENS,), (), (_IMAGE,), (290, 46)),
     "ResemblancePasteFaces": Kind(
@@ -213,9 +214,9 @@ def workflow(
         wires = (faces, 0), (image, 0), (people, 0)
         faces = graph.add("ResemblanceMatchReferences", column, 0, [-1, by_hand], *wires)
     chosen = ", ".join(map(str, indices))
-    faces = graph.add("ResemblanceSelectFaces", column, 202, ["number", chosen, 0, 0, 0, 1], (faces, 0))
-    crops = graph.add("ResemblanceCropFaces", column, 480, [512, 0], (faces, 0), (image, 0))
-    tokens = graph.add("ResemblanceEncodeTokens", column, 682, ["nearest", 4, 1], (crops, 0))
+    faces = graph.add("ResemblanceSelectFaces", column, 440, ["number", chosen, 0, 0, 0, 1], (faces, 0))
+    crops = graph.add("ResemblanceCropFaces", column, 720, [512, 0], (faces, 0), (image, 0))
+    tokens = graph.add("ResemblanceEncodeTokens", column, 930, ["nearest", 4, 1], (crops, 0))
     column += 1
     read = (people, 0) if people else None
     if settings.steps:
@@ -223,10 +224,10 @@ def workflow(
         values = [settings.steps, plain.identity_scale, plain.seed, "fixed", plain.candidates]
         tokens = graph.add("ResemblanceRefineLatent", column, 0, values, (tokens, 0), read)
     if read:
-        tokens = graph.add("ResemblanceTransferTexture", column, 294, [settings.strength], (tokens, 0), read)
+        tokens = graph.add("ResemblanceTransferTexture", column, 500, [settings.strength], (tokens, 0), read)
     mix = [settings.content, settings.quality]
-    tokens = graph.add("ResemblanceRestoreTokens", column, 472, mix, (tokens, 0))
-    drawn = graph.add("ResemblanceDecodeTokens", column, 654, [], (tokens, 0))
+    tokens = graph.add("ResemblanceRestoreTokens", column, 940, mix, (tokens, 0))
+    drawn = graph.add("ResemblanceDecodeTokens", column, 1350, [], (tokens, 0))
     wires = (image, 0), (crops, 0), (drawn, 0)
     pasted = graph.add("ResemblancePasteFaces", column + 1, 0, [1, 1, 1, 1], *wires)
     graph.add("SaveImage", column + 1, 310, ["resemblance/restored"], (pasted, 0), title="Restored")
