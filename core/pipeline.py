@@ -13,6 +13,7 @@ from torch import Tensor
 from .batches import in_batches
 from .faces.crop import check_photos, crop_faces, pick_crops, template_view
 from .faces.detect import Detect
+from .faces.frames import pooled
 from .faces.measure import measure_quality
 from .faces.mending import damage_views, mended
 from .faces.paste import PasteOptions, paste_faces
@@ -47,7 +48,8 @@ class RestoreOptions:
     Attributes:
         fidelity: 0 (what was learned) to 1 (what is seen); None is the restorer's own choice.
         blend: 0 to 1, how much of the restored face is blended in; None follows the damage measured on each face, so
-            that a sharp face is left alone and a mildly damaged one stays close to what it was.
+            that a sharp face is left alone and a mildly damaged one stays close to what it was. Of a face that stays
+            as it is in neighbouring photographs, the frames of a film, it follows the mean.
         min_sharpness: faces less sharp than this (0 to 1) are left alone: those blurred on purpose, in the background.
         references: how photographs of the people are used.
         refinement: how latents are refined before they are drawn.
@@ -217,6 +219,7 @@ def restore_photos(
         places = torch.maximum(places, found * (crops.masks > 0))
     measured = zip(crops.faces, measure_quality(crops), strict=True)
     crops = replace(crops, faces=tuple(replace(face, quality=quality) for face, quality in measured))
+    severities = pooled(crops, [face.quality.severity for face in crops.faces if face.quality])
     matches = _match(crops, models, options.references, references)
     chosen: list[int] = []
     labels: list[Face] = []
@@ -226,7 +229,7 @@ def restore_photos(
         assert quality, "all faces were measured"
         if match:
             face = labelled(face, match)
-        blend = blend_for(quality.severity) if options.blend is None else options.blend
+        blend = blend_for(severities[number]) if options.blend is None else options.blend
         if quality.sharpness < options.min_sharpness:
             reason = f"its sharpness {quality.sharpness:.2f} is less than {options.min_sharpness}"
             reports.append(FaceReport(face, LeftAlone(reason), match))

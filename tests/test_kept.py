@@ -1,16 +1,21 @@
 """What a mildly damaged face still shows stays: the colour of its eyes, moles."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from pages import EXAMPLES
 from PIL import Image, ImageDraw, ImageFilter
+from resemblance.core.faces.crop import crop_faces
 from resemblance.core.faces.detect import detect_faces
 from resemblance.core.faces.measure import luma
+from resemblance.core.geometry import invert, scale_of, transform
 from resemblance.core.loading import load_models
 from resemblance.core.pipeline import restore_photos
+from resemblance.core.references.encoding import encode_references
+from resemblance.core.references.views import ReferencePhoto
 
 IRISES = {"brown": (85, 50, 30), "green": (85, 105, 60), "blue": (75, 115, 160), "grey": (120, 125, 128)}
 
@@ -89,3 +94,38 @@ def test_a_mole_stays(man, models, tmp_path):
     result, blend = restored(photo, face, models)
     assert blend > 0.3 and depth(tensor(photo)) > 0.1
     assert depth(result) > 0.8 * depth(tensor(photo))
+
+
+def with_mole(path, at, radius, models):
+    """A photograph with a mole on its face, at a place of the template [px], and the face."""
+    photo = Image.open(path).convert("RGB")
+    (face,) = detect_faces(tensor(photo)[None], models.detector)
+    affine = crop_faces(tensor(photo)[None], [face]).affines[0]
+    x, y = (transform(invert(affine), torch.tensor([at], dtype=affine.dtype))[0]).tolist()
+    return painted(photo, [(x, y, radius / float(scale_of(affine)), 0)], (70, 45, 35)), face
+
+
+@pytest.mark.parametrize("at, radius", [((320.0, 330.0), 7), ((256.0, 150.0), 6)])
+def test_references_that_show_a_mole_bring_it_back(models, at, radius):
+    degradation = pytest.importorskip("resemblance.core.training.degradation")
+    truth, face = with_mole(EXAMPLES / "man_truth.jpg", at, radius, models)
+    worn = degradation.degrade(np.asarray(truth).copy(), "moderate", np.random.default_rng(4))
+    bad = tensor(Image.fromarray(worn))
+    detect = partial(detect_faces, backend=models.detector)
+
+    def depth(picture):
+        view = crop_faces(picture[None], [face]).pixels[0]
+        around = (4 * radius, 2.2 * radius), (0.7 * radius, 0)
+        skin, mole = (luma(ring(view, *at, *radii)[:, None, None]) for radii in around)
+        return float(skin - mole)
+
+    def depth_with(pictures):
+        photos = [ReferencePhoto(tensor(picture), str(n), "he") for n, picture in enumerate(pictures)]
+        references = encode_references(photos, models.restorer, models.telling_apart, detect)
+        return depth(restore_photos(bad[None], models, detect, None, references).pixels[0])
+
+    paths = [EXAMPLES / f"man_reference_{n}.jpg" for n in (1, 2, 3)]
+    shown = depth_with([with_mole(path, at, radius, models)[0] for path in paths])
+    hidden = depth_with([Image.open(path).convert("RGB") for path in paths])
+    assert shown > 0.6 * depth(tensor(truth)) > 1.2 * depth(bad)
+    assert shown > 1.15 * hidden

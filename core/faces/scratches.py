@@ -22,7 +22,7 @@ from .mending import mended_crops, widened
 WEIGHTS = Path(__file__).parents[1] / "weights" / "scratches.safetensors"
 # A place is damage where the network is sure of some of its cells, holds the others for possible, and it is large: long
 # as a fold or a scratch, or broad as lost emulsion. Sizes are in cells of 4 px of the template.
-SURE, POSSIBLE = 0.97, 0.6
+SURE, POSSIBLE = 0.99, 0.6
 SURE_CELLS, LONG, BROAD = 10, 14, 80
 INNER = 0.95  # of the face's mask, from which a place is the face itself: around it frames and borders are lines, too
 

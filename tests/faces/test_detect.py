@@ -1,11 +1,15 @@
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 from resemblance.core.faces import detect
 from resemblance.core.faces.detect import Detector, available_backends, detect_faces, load_detector
+
+ROOT = Path(__file__).parents[2]
 
 
 class Spots:
@@ -153,3 +157,14 @@ def test_missing_files_and_packages_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(detect, "_installed", lambda name: False)
     with pytest.raises(ValueError, match="pip install facexlib"):
         load_detector("facexlib", tmp_path)
+
+
+@pytest.mark.parametrize("name, count", [("woman_truth", 1), ("two_people_truth", 2)])
+def test_a_crease_is_no_second_face(name, count):
+    photo = Image.open(ROOT / "nodes" / "examples" / f"{name}.jpg").convert("RGB")
+    detector = load_detector("builtin")
+    for row in range(240, 620, 60):
+        creased = photo.copy()
+        ImageDraw.Draw(creased).line([(0, row), (photo.width, row + 10)], fill=(240, 236, 225), width=4)
+        pixels = torch.from_numpy(np.asarray(creased).copy()).permute(2, 0, 1).float() / 255
+        assert len(detect_faces(pixels[None], detector)) == count

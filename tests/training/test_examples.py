@@ -7,7 +7,7 @@ from host_server import ROOT
 if not all(map(importlib.util.find_spec, ("cv2", "onnx"))):
     pytest.skip("the train extra is not installed", allow_module_level=True)
 
-from resemblance.core.training.examples import OVERLAP, PEOPLE, REFERENCES, _beside, _write
+from resemblance.core.training.examples import OVERLAP, PEOPLE, REFERENCES, RUINED, _beside, _write
 
 
 def test_portraits_run_into_each_other_where_they_meet():
@@ -32,4 +32,5 @@ def test_a_picture_is_given_as_it_is_read_back(tmp_path):
 def test_all_that_is_drawn_ships():
     shipped = {path.name for path in (ROOT / "nodes/examples").iterdir()}
     parts = ["truth", "damaged", *(f"reference_{n + 1}" for n in range(REFERENCES))]
-    assert shipped == {f"{name}_{part}.jpg" for name in PEOPLE for part in parts}
+    ruined = {f"{name}_ruined.jpg" for name in RUINED}
+    assert shipped == {f"{name}_{part}.jpg" for name in PEOPLE for part in parts} | ruined
