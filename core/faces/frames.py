@@ -17,7 +17,9 @@ from .detectors.overlap import overlaps
 
 STAYS = 0.5  # overlap of boxes (IoU) from which a face is where it was
 CELLS = 16  # of a side, in which two views are compared: noise is averaged out
-SAME = 0.03  # mean difference of these up to which nothing but noise differs; two people's are three times as far apart
+# Mean difference of these up to which nothing but noise differs. White noise of 0.06 makes 0.002; twenty of London's
+# people, photographed alike, are 0.038 apart at least.
+SAME = 0.03
 
 
 def pooled(crops: Crops, values: Sequence[float]) -> list[float]:
