@@ -197,7 +197,7 @@ def restore_photos(
         >>> from resemblance.core.faces.detect import detect_faces
         >>> from resemblance.core.files.images import read_photo
         >>> from resemblance.core.loading import load_models
-        >>> models = load_models(detector="builtin")
+        >>> models = load_models(detector="built-in")
         >>> photos = read_photo(Path("nodes/examples/woman_damaged.jpg")).pixels[None]
         >>> result = restore_photos(photos, models, detect_faces(photos, models.detector))
         >>> [report.restored.blend for report in result.faces]

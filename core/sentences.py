@@ -21,10 +21,10 @@ def sentence(report: FaceReport) -> str:
     """What happened to a face, such as "Face 0: badly damaged, restored in full with anna's photographs, 93% sure."."""
     face, done = report.face, report.outcome
     start = f"Face {face.index}: "
-    if face.quality:
-        start += f"{condition(face.quality.severity)}, "
     if isinstance(done, LeftAlone):
         return f"{start}left alone, because {done.reason.rstrip('.')}."
+    if face.quality:
+        start += f"{condition(face.quality.severity)}, "
     return f"{start}restored {_how_far(done)}{_by_whom(report)}."
 
 

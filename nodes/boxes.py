@@ -68,7 +68,7 @@ class FacesFromBoxes(io.ComfyNode):
             meshes = meshes_of_core(landmarks, sizes)
         else:
             given, scores = boxes_of_core(boxes, sizes, units)
-            detector = models.get_detector("builtin")
+            detector = models.get_detector("built-in")
         bar = PhotoBar(len(photos))
         faces: list[Face] = []
         for number in range(len(photos)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core.faces.detect import ORDERS, Detector, detect_faces
+from ..core.faces.detect import ONCE_CALLED, ORDERS, Detector, detect_faces
 from ..core.faces.preview import draw_faces
 from ..core.faces.select import measure_faces
 from ..core.records import Face, PhotoFaces
@@ -61,6 +62,15 @@ def detector_inputs() -> list[io.Input]:
     ]
 
 
+def known_detectors(asked: Iterable[str | None]) -> bool | str:
+    """True, or what is wrong with the detectors that a graph asks for; None where another node will say."""
+    names = models.detector_names()
+    for name in asked:
+        if not (name is None or name in names or name in ONCE_CALLED):
+            return f"The detector is '{name}'; expected one of {', '.join(names)}. Choose it again."
+    return True
+
+
 class DetectFaces(io.ComfyNode):
     """Faces in a photograph."""
 
@@ -89,6 +99,11 @@ class DetectFaces(io.ComfyNode):
                 BoxesSocket.Output(display_name="boxes", tooltip="The same faces as plain boxes, for other nodes."),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, detector: str | None = None) -> bool | str:
+        """Graphs from before 0.1.0 are accepted."""
+        return known_detectors([detector])
 
     @classmethod
     def execute(

@@ -140,8 +140,8 @@ class MatchReferences(io.ComfyNode):
                     min=AUTO,
                     max=0.99,
                     step=0.01,
-                    tooltip="How sure it must be that a face shows a person, above 0 and below 1. Below 0 the default "
-                    "of 0.5. Lower it when a damaged face is not recognised, raise it when a stranger is.",
+                    tooltip="How sure it must be that a face shows a person, above 0 and below 1. auto (-1) is "
+                    "0.5. Lower it when a damaged face is not recognised, raise it when a stranger is.",
                 ),
                 manual_input(),
             ],
@@ -190,14 +190,10 @@ def more_images(name: str, what: str) -> list[io.Input]:
     ]
 
 
-def pictures_of(given: Mapping[str, Sequence[Tensor] | Tensor | None]) -> list[Tensor]:
-    """All pictures (3,H,W) that came through some sockets, batches and lists taken apart, in the sockets' order."""
-    pictures: list[Tensor] = []
-    for name, value in sorted(given.items()):
-        if value is not None:
-            batches = [value] if isinstance(value, Tensor) else value
-            pictures += [picture for batch in batches for picture in photos_of(batch, name)]
-    return pictures
+def pictures_of(given: Mapping[str, Sequence[Tensor | None]]) -> list[Tensor]:
+    """All pictures (3,H,W) that came through some sockets as lists of batches, in the sockets' order."""
+    batches = [(batch, name) for name, batches in sorted(given.items()) for batch in batches if batch is not None]
+    return [picture for batch, name in batches for picture in photos_of(batch, name)]
 
 
 def manual_input(optional: bool = False) -> io.Input:

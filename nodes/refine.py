@@ -135,6 +135,6 @@ def refine_input() -> io.Input:
         max=STEPS,
         optional=True,
         tooltip="Steps of refinement: they draw what the face only hints at towards what faces look like. 0 is off; "
-        "below 0 the restorer's own choice. More is slower. Refine Latent has more settings. "
+        "auto (-1) the restorer's own choice. More is slower. Refine Latent has more settings. "
         "Only the built-in restorer can.",
     )

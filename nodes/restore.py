@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from ..core.refinement import RefinementOptions
 from ..core.reports import restored_record, restorer_record
 from ..core.sentences import sentences
 from . import models
-from .detect import detector_inputs, find_faces
+from .detect import detector_inputs, find_faces, known_detectors
 from .enlarge import resized, size_of, upscaled
 from .progress import PhotoBar, working
 from .references import PERSON, encode, manual_input, more_images, pictures_of, references_input
@@ -38,12 +39,14 @@ from .sockets import (
     or_none,
     photos_of,
     restorer_input,
+    rows,
     schema,
 )
 from .transfer import strength_input
 
 log = logging.getLogger(__name__)
 
+SHORT_WAY = "reference_image"  # sockets for photographs of one person, with a number behind from the second on
 CHUNK = 8 << 20  # photographs are restored so many pixels at a time, or one by one
 
 
@@ -73,6 +76,7 @@ class RestoreFaces(io.ComfyNode):
             display_name="Restore Faces",
             description="Finds the faces of photographs or video frames, restores them and puts them back. "
             "Works as it is: no file is needed.",
+            is_input_list=True,
             inputs=[
                 io.Image.Input("image", tooltip="Photographs, or the frames of a video as a batch."),
                 restorer_input(),
@@ -83,8 +87,8 @@ class RestoreFaces(io.ComfyNode):
                     min=AUTO,
                     max=1.0,
                     step=0.05,
-                    tooltip="How much of the restored face is blended in. Below 0 it follows the damage measured on "
-                    "each face: sharp faces are left alone. 0 changes nothing, 1 restores all in full.",
+                    tooltip="How much of the restored face is blended in. At auto (-1) it follows the damage measured "
+                    "on each face: sharp faces are left alone. 0 changes nothing, 1 restores all in full.",
                 ),
                 *detector_inputs(),
                 io.Float.Input(
@@ -98,9 +102,10 @@ class RestoreFaces(io.ComfyNode):
                 ),
                 references_input("Faces take texture from the photographs of the person they show."),
                 io.Image.Input(
-                    "reference_image",
+                    SHORT_WAY,
                     optional=True,
-                    tooltip="Good photographs of one person: the short way. They are added to references, if any.",
+                    tooltip="Good photographs of one person, as a batch or a list: the short way. They are added to "
+                    "references, if any.",
                 ),
                 strength_input("reference_strength", optional=True),
                 manual_input(optional=True),
@@ -111,7 +116,7 @@ class RestoreFaces(io.ComfyNode):
                     tooltip="Folds, scratches, tears and ink in the photograph, of its size: filled from around "
                     "them, so that nothing there is taken for a face.",
                 ),
-                *more_images("reference_image", "of the same person as reference_image, of any size"),
+                *more_images(SHORT_WAY, "of the same person as reference_image, of any size"),
                 UpscaleSocket.Input(
                     "upscale_model",
                     optional=True,
@@ -136,91 +141,123 @@ class RestoreFaces(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="image", tooltip="The photographs; all but the faces exactly as given."),
-                io.Mask.Output(display_name="mask", tooltip="How much of each pixel was replaced."),
+                io.Image.Output(
+                    display_name="image",
+                    is_output_list=True,
+                    tooltip="The photographs; all but the faces exactly as given.",
+                ),
+                io.Mask.Output(
+                    display_name="mask", is_output_list=True, tooltip="How much of each pixel was replaced."
+                ),
                 io.String.Output(
-                    display_name="report", tooltip="What was found and done with each face, and why, as JSON."
+                    display_name="report",
+                    is_output_list=True,
+                    tooltip="What was found and done with each face, and why, as JSON.",
                 ),
             ],
         )
 
     @classmethod
-    def execute(
-        cls,
-        image: Tensor,
-        fidelity: float,
-        strength: float,
-        detector: str,
-        threshold: float,
-        min_size: int,
-        max_faces: int,
-        min_sharpness: float,
-        restorer: Restorer | None = None,
-        references: References | None = None,
-        reference_image: Tensor | None = None,
-        reference_strength: float = 1.0,
-        manual: str = "",
-        refine: int = int(AUTO),
-        damage_mask: Tensor | None = None,
-        upscale_model: Any = None,
-        scale: float = 1.0,
-        mend: bool = True,
-        **more: Tensor,
-    ) -> io.NodeOutput:
-        """See the class."""
-        photos_of(image)  # refuses an empty batch before anything is loaded
-        good = pictures_of({"reference_image": reference_image, **more})
-        named = parse_manual(manual)
-        _check_named(named, references, bool(good))
-        restorer = restorer or models.get_restorer()
-        used = ReferenceOptions(reference_strength, manual=named, diagnostics=True)
-        refinement = RefinementOptions(None if refine < 0 else refine)
-        paste = PasteOptions(scale=scale)
-        options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement, paste, mend)
-        options = options.resolved(restorer)
-        if good:
-            references = encode(good, restorer, PERSON, onto=references)
-        chosen = models_for(restorer, references)
-        kind = kind_of(references, options)
-        count, height, width, _ = image.shape
-        damage = given_mask(damage_mask, count, "damage_mask")
-        size = size_of(height, width, scale)
-        pictures, masks = new_output(count, *size, image.shape[3]), new_output(count, *size)
-        entries: list[dict[str, Any]] = []
-        shown, began = Shown(), time.perf_counter()
-        bar = PhotoBar(count)
-        step = max(1, CHUNK // max(height * width, size[0] * size[1]))
-        for start in range(0, count, step):
-            given = photos_of(image[start : start + step])
-            photos = given.clone()
-            found = models.get_detector(detector)
-            torn = None if damage is None else damage[start : start + step]
-            seen = photos if torn is None else torch.stack(mended(photos, torn))
-            faces = find_faces(seen, found, threshold, min_size, max_faces)
-            if count <= step:  # of a long batch, not every chunk has every face
-                check_numbers(named, faces)
-            part = slice(start, start + len(photos))
-            larger = None if upscale_model is None else upscaled(upscale_model, image[part], scale)
-            with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
-                result = restore_photos(photos, chosen, faces, options, references, progress, True, torn, larger)
-            pictures[part, ..., :3] = result.pixels.movedim(1, -1)
-            masks[part] = result.masks[:, 0]
-            if image.shape[3] > 3:
-                pictures[part, ..., 3:] = resized(image[part, ..., 3:].movedim(-1, 1).float(), size).movedim(1, -1)
-            shown.add(given, result.pixels, result.faces)
-            for number in range(len(photos)):
-                own = [report for report in result.faces if report.face.image == number]
-                said = sentences(own)
-                log.info("Image %d. %s", start + number, " ".join(said))
-                entries.append({"image": start + number, "said": said, "faces": [restored_record(r) for r in own]})
-            bar.finish(len(photos))
-        report = {
-            "restorer": restorer_record(restorer),
-            "detector": found.name,
-            "images": entries,
-        }
-        log.info("Restore Faces took %.1f s for %d images.", time.perf_counter() - began, count)
-        return io.NodeOutput(pictures, masks, json.dumps(report), ui=shown.preview(cls))
+    def validate_inputs(cls, detector: Sequence[str | None] = ()) -> bool | str:
+        """Graphs from before 0.1.0 are accepted."""
+        return known_detectors(detector)
+
+    @classmethod
+    def execute(cls, image: list[Tensor], **given: list[Any]) -> io.NodeOutput:
+        """See the class; the sockets are those of :func:`_restore`."""
+        if not image:
+            raise ValueError("The image is an empty list; connect at least one picture.")
+        for batch in image:
+            photos_of(batch)  # refuses an empty one before anything is loaded
+        good = pictures_of({name: given.pop(name) for name in [*given] if name.startswith(SHORT_WAY)})
+
+        @cache
+        def with_good(references: References | None, restorer: Restorer) -> References | None:
+            return encode(good, restorer, PERSON, onto=references) if good else references
+
+        shown = Shown()
+        outputs = [
+            _restore(**row, with_good=with_good, short_way=bool(good), shown=shown)
+            for row in rows({"image": image, **given})
+        ]
+        return io.NodeOutput(*map(list, zip(*outputs, strict=True)), ui=shown.preview(cls))
+
+
+def _restore(
+    image: Tensor,
+    fidelity: float,
+    strength: float,
+    detector: str,
+    threshold: float,
+    min_size: int,
+    max_faces: int,
+    min_sharpness: float,
+    with_good: Callable[..., References | None],
+    short_way: bool,
+    shown: Shown,
+    restorer: Restorer | None = None,
+    references: References | None = None,
+    reference_strength: float = 1.0,
+    manual: str = "",
+    refine: int = int(AUTO),
+    damage_mask: Tensor | None = None,
+    upscale_model: Any = None,
+    scale: float = 1.0,
+    mend: bool = True,
+) -> tuple[Tensor, Tensor, str]:
+    """A batch, its mask and report.
+
+    Args:
+        with_good: adds the photographs of the short way to references, for a restorer.
+        short_way: whether there are any.
+        shown: what was done to faces is added to it.
+    """
+    named = parse_manual(manual)
+    _check_named(named, references, short_way)
+    restorer = restorer or models.get_restorer()
+    used = ReferenceOptions(reference_strength, manual=named, diagnostics=True)
+    refinement = RefinementOptions(None if refine < 0 else refine)
+    paste = PasteOptions(scale=scale)
+    options = RestoreOptions(or_none(fidelity), or_none(strength), min_sharpness, used, refinement, paste, mend)
+    options = options.resolved(restorer)
+    references = with_good(references, restorer)
+    chosen = models_for(restorer, references)
+    kind = kind_of(references, options)
+    count, height, width, _ = image.shape
+    damage = given_mask(damage_mask, count, "damage_mask")
+    size = size_of(height, width, scale)
+    pictures, masks = new_output(count, *size, image.shape[3]), new_output(count, *size)
+    entries: list[dict[str, Any]] = []
+    began = time.perf_counter()
+    bar = PhotoBar(count)
+    step = max(1, CHUNK // max(height * width, size[0] * size[1]))
+    for start in range(0, count, step):
+        given = photos_of(image[start : start + step])
+        photos = given.clone()
+        found = models.get_detector(detector)
+        torn = None if damage is None else damage[start : start + step]
+        seen = photos if torn is None else torch.stack(mended(photos, torn))
+        faces = find_faces(seen, found, threshold, min_size, max_faces)
+        if count <= step:  # of a long batch, not every chunk has every face
+            check_numbers(named, faces)
+        part = slice(start, start + len(photos))
+        larger = None if upscale_model is None else upscaled(upscale_model, image[part], scale)
+        with working(restorer, len(faces), kind, lambda share: bar.step(share, len(photos))) as progress:  # noqa: B023 - used at once
+            result = restore_photos(photos, chosen, faces, options, references, progress, True, torn, larger)
+        pictures[part, ..., :3] = result.pixels.movedim(1, -1)
+        masks[part] = result.masks[:, 0]
+        if image.shape[3] > 3:
+            pictures[part, ..., 3:] = resized(image[part, ..., 3:].movedim(-1, 1).float(), size).movedim(1, -1)
+        shown.add(given, result.pixels, result.faces)
+        for number in range(len(photos)):
+            own = [report for report in result.faces if report.face.image == number]
+            said = sentences(own)
+            log.info("Image %d. %s", start + number, " ".join(said))
+            entries.append({"image": start + number, "said": said, "faces": [restored_record(r) for r in own]})
+        bar.finish(len(photos))
+    report = {"restorer": restorer_record(restorer), "detector": found.name, "images": entries}
+    log.info("Restore Faces took %.1f s for %d images.", time.perf_counter() - began, count)
+    return pictures, masks, json.dumps(report)
 
 
 def _check_named(named: Mapping[int, str | None], references: References | None, short_way: bool) -> None:

@@ -32,7 +32,7 @@ def fidelity_input() -> io.Input:
         max=1.0,
         step=0.05,
         tooltip="0 is most restored, 1 closest to the input. Raise it when the person is not recognised, lower it when "
-        "damage shows. Below 0 the restorer's own choice: 1 for the built-in one, 0.5 for CodeFormer; "
+        "damage shows. auto (-1) is the restorer's own choice: 1 for the built-in one, 0.5 for CodeFormer; "
         "GFPGAN and its like have none to set. Costs nothing.",
     )
 

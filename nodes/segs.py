@@ -60,7 +60,7 @@ class SegsToFaces(io.ComfyNode):
                 "connect the image they were found in."
             )
         check_interrupt()
-        faces = faces_in_boxes(photos, [boxes], [scores], models.get_detector("builtin"))
+        faces = faces_in_boxes(photos, [boxes], [scores], models.get_detector("built-in"))
         check_seen(faces, len(boxes), "regions")
         measured = measure_faces(photos, faces, PhotoBar(1).over(len(faces)))
         return io.NodeOutput(PhotoFaces(tuple(measured), ((height, width),)))

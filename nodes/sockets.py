@@ -6,6 +6,7 @@ ComfyUI: IMAGE (B,H,W,C) of 1, 3 or 4 channels and MASK (B,H,W), float16 or floa
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +67,13 @@ def restorer_input() -> io.Input:
         optional=True,
         tooltip="From Load Restorer. Leave it unconnected for the built-in restorer, which needs no file.",
     )
+
+
+def rows(given: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """What a node that takes lists is given for each of them, as ComfyUI does it: a short list's last goes on."""
+    known = {name: values for name, values in given.items() if len(values)}
+    count = max(map(len, known.values()))
+    return [{name: values[min(number, len(values) - 1)] for name, values in known.items()} for number in range(count)]
 
 
 def or_none(value: float) -> float | None:

@@ -112,7 +112,7 @@ class RestoreTokens(io.ComfyNode):
                     step=0.05,
                     tooltip="How much is taken from the face itself: 0 is the codebook's face, 1 closest to the input "
                     "(CodeFormer's w). Raise it when the person is not recognised, lower it when damage shows. "
-                    "Below 0 the restorer's own choice. Costs nothing.",
+                    "auto (-1) is the restorer's own choice. Costs nothing.",
                 ),
                 io.Float.Input(
                     "quality",

@@ -110,4 +110,4 @@ def detect():
 
     from resemblance.core.faces.detect import detect_faces, load_detector
 
-    return partial(detect_faces, backend=load_detector("builtin"))
+    return partial(detect_faces, backend=load_detector("built-in"))

@@ -422,7 +422,7 @@ CASES = (
         "faces.detect.load_detector",
         V,
         "not installed",
-        "run 'pip install facexlib', or choose 'builtin'",
+        "run 'pip install facexlib', or choose 'built-in'",
         lambda g, m: (m.setattr(detect, "_installed", lambda name: False), detect.load_detector("facexlib")),
     ),
     Case(
@@ -436,7 +436,7 @@ CASES = (
         "faces.detect.load_detector",
         FileNotFoundError,
         "`models_dir` has no weights for it",
-        "found no .* choose 'builtin'",
+        "found no .* choose 'built-in'",
         lambda g, m: detect.load_detector("facexlib", g.folder / "det"),
     ),
     Case(
@@ -478,7 +478,7 @@ CASES = (
         "faces.detectors.builtin.BuiltinBackend",
         V,
         "the file holds something else",
-        "x.safetensors'.*builtin detector",
+        "x.safetensors'.*built-in detector",
         lambda g, m: builtin.BuiltinBackend(g.folder / "x.safetensors"),
     ),
     Case(

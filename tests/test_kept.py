@@ -22,7 +22,7 @@ IRISES = {"brown": (85, 50, 30), "green": (85, 105, 60), "blue": (75, 115, 160),
 
 @pytest.fixture(scope="module")
 def models():
-    return load_models(detector="builtin")
+    return load_models(detector="built-in")
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ def test_models_are_read_once_and_where_they_are_to_run(monkeypatch, tmp_path):
     asked = []
     for name in ("load_restorer", "load_embedders", "load_detector"):
         monkeypatch.setattr(loading, name, lambda *args, name=name: asked.append((name, *args)) or name)
-    models = load_models(tmp_path, "builtin", "insightface", "meta", "folder")
+    models = load_models(tmp_path, "built-in", "insightface", "meta", "folder")
     assert (models.restorer, models.embedders, models.detector) == ("load_restorer", "load_embedders", "load_detector")
     assert asked == [
         ("load_restorer", tmp_path, "meta"),
         ("load_embedders", "insightface", "meta", "folder"),
-        ("load_detector", "builtin", "folder", "meta"),
+        ("load_detector", "built-in", "folder", "meta"),
     ]
 
 

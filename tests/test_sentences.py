@@ -37,7 +37,7 @@ def test_damage_in_words(severity, words):
         ),
         (
             FaceReport(face(0.05), LeftAlone("it is sharp (damage 0.05)")),
-            "Face 0: sharp, left alone, because it is sharp (damage 0.05).",
+            "Face 0: left alone, because it is sharp (damage 0.05).",
         ),
         (
             FaceReport(face(), done(guided=True), Match("anna", 0.934, 0.6, "")),

@@ -31,7 +31,7 @@ def restorer():
 @pytest.fixture(scope="module")
 def crops():
     photo = read_photo(PHOTOS / "portrait_male_93.jpg").pixels[None]
-    faces = detect_faces(photo, backend="builtin")
+    faces = detect_faces(photo, backend="built-in")
     assert len(faces) == 1
     return crop_faces(photo, faces)
 
@@ -60,7 +60,7 @@ def drawn(photo, kind):
 def test_a_drawing_is_no_reference(restorer, kind, reason):
     photos = [read_photo(EXAMPLES / f"man_reference_{n}.jpg").pixels for n in (1, 2, 3)]
     given = [ReferencePhoto(photo, str(n), "man") for n, photo in enumerate((*photos, drawn(photos[0], kind)))]
-    found = encode_references(given, restorer, load_embedders(), partial(detect_faces, backend="builtin"))
+    found = encode_references(given, restorer, load_embedders(), partial(detect_faces, backend="built-in"))
     assert found.people[0].sources == ("0", "1", "2") and found.doubted == ()
     ((source, why),) = found.refused
     assert source == "3" and re.match(reason, why)

@@ -107,7 +107,7 @@ def time_surroundings(quick: bool, network: float | None) -> None:
         network: seconds the shipped restorer takes for a face, to compare with; None where not known.
     """
     device = torch.device("cpu")
-    detector = load_detector("builtin")
+    detector = load_detector("built-in")
     pastes: dict[tuple[int, int], tuple[float, float]] = {}
     _say("\nSurroundings [ms]   detect    crop    mask  measure   paste    copy     sum   a face   peak MiB")
     for megapixels in MEGAPIXELS:

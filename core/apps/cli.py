@@ -322,9 +322,15 @@ def _add_detection(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_networks(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--detector", choices=("auto", "builtin", "insightface", "facexlib"), default="auto")
+    group.add_argument(
+        "--detector", type=_detector, choices=("auto", "built-in", "insightface", "facexlib"), default="auto"
+    )
     group.add_argument("--models-dir", type=Path, help="folder with the files of insightface or facexlib")
     group.add_argument("--device", default="auto", help="cpu, cuda, mps … (default: the best there is)")
+
+
+def _detector(text: str) -> str:
+    return "built-in" if text == "builtin" else text  # as it was before 0.1.0
 
 
 def _file_or_stdout(text: str) -> Path | str:

@@ -57,7 +57,7 @@ def run(args: EvaluateArguments, stdout: TextIO) -> int:
         # In float32: the numbers of one machine are then those of another.
         models = Models(builtin_restorer(args.device, torch.float32), load_embedders(device=args.device))
         others = {Path(path).name: load_restorer(path, args.device, torch.float32) for path in args.weights}
-        detect = partial(detect_faces, backend=load_detector("builtin", device=args.device))
+        detect = partial(detect_faces, backend=load_detector("built-in", device=args.device))
         chosen = Selection(args.split, args.half, args.only, args.limit)
         album = read_album(args.data, replace(chosen, truth=args.truth) if args.truth else chosen, detect)
         options = RestoreOptions(refinement=RefinementOptions(args.refine)).resolved(models.restorer)

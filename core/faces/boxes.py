@@ -20,7 +20,7 @@ from ..records import Box, Crops, Face, Points
 from .detect import Detector
 from .detectors.overlap import overlaps
 
-# The box that face detectors draw around a face in the template: medians over generated faces, builtin detector.
+# The box that face detectors draw around a face in the template: medians over generated faces, built-in detector.
 FACE_BOX = (109.5, 63.0, 402.5, 494.0)
 THRESHOLD = 0.2  # lower than for a search: a face is known to be there
 SAME = 0.35  # IoU from which a face that was found is the one that the box is around

@@ -27,7 +27,8 @@ from .turned import Found, back, doubtful, settled, turn
 
 log = logging.getLogger(__name__)
 
-BACKENDS = ("insightface", "facexlib", "builtin")  # best first
+BACKENDS = ("insightface", "facexlib", "built-in")  # best first
+ONCE_CALLED = {"builtin": "built-in"}  # in graphs and scripts from before 0.1.0
 OVERVIEW = 640  # [px] long side of the look for large faces: what SCRFD and RetinaFace were made for
 NEEDED = 13.0  # [px] a face narrower than this is easily missed
 LARGEST = 320.0  # [px] larger faces are the overview's business
@@ -112,11 +113,11 @@ def load_detector(backend: str = "auto", models_dir: Folders = None, device: tor
     """Load a detector from disk; nothing is ever downloaded.
 
     Args:
-        backend: ``"insightface"``, ``"facexlib"``, ``"builtin"``, or ``"auto"``: the first of these that is
+        backend: ``"insightface"``, ``"facexlib"``, ``"built-in"``, or ``"auto"``: the first of these that is
             installed and whose weights are in `models_dir`.
         models_dir: a folder, or several, searched three levels deep for the files of insightface (``det_*.onnx``,
             ``scrfd_*.onnx``) and facexlib (``detection_Resnet50_Final.pth``, ``detection_mobilenet0.25_Final.pth``):
-            ComfyUI's ``models`` folder will do. `builtin` needs none.
+            ComfyUI's ``models`` folder will do. `built-in` needs none.
         device: where it runs.
 
     Returns:
@@ -181,7 +182,7 @@ def detect_faces(
         >>> from pathlib import Path
         >>> from resemblance.core.files.images import read_photo
         >>> photo = read_photo(Path("nodes/examples/two_people_damaged.jpg")).pixels
-        >>> faces = detect_faces([photo], load_detector("builtin"))
+        >>> faces = detect_faces([photo], load_detector("built-in"))
         >>> [(face.image, face.index) for face in faces]
         [(0, 0), (0, 1)]
         >>> faces[0].box[0] < faces[1].box[0]  # numbered from left to right
@@ -226,12 +227,13 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], Callable[[Sequence[Path], torch.devi
 
 
 def _load(name: str, models_dir: Folders, device: torch.device | str) -> Detector:
+    name = ONCE_CALLED.get(name, name)
     if name not in BACKENDS:
         raise ValueError(f"The detector was '{name}'; expected auto, {', '.join(BACKENDS)}.")
     if name in LIBRARIES:
         if not _installed(name):
             raise ValueError(
-                f"The detector '{name}' needs the package {name}: run 'pip install {name}', or choose 'builtin'."
+                f"The detector '{name}' needs the package {name}: run 'pip install {name}', or choose 'built-in'."
             )
         patterns, kind = LIBRARIES[name]
         files = find_files(patterns, models_dir)
@@ -239,14 +241,14 @@ def _load(name: str, models_dir: Folders, device: torch.device | str) -> Detecto
             raise FileNotFoundError(
                 f"The detector '{name}' found no {' or '.join(patterns)} in "
                 f"{_folders(models_dir) or 'any folder: none was given'}. Put the file there, name its folder, or "
-                "choose 'builtin'."
+                "choose 'built-in'."
             )
         try:
             backend: Backend = kind(files, device)
         # Either error comes where torchvision does not fit torch.
         except (ImportError, RuntimeError) as error:
             raise ValueError(
-                f"The package {name} does not load: {error}. Mend its installation, or choose 'builtin'."
+                f"The package {name} does not load: {error}. Mend its installation, or choose 'built-in'."
             ) from error
     else:
         backend = BuiltinBackend(device=device)

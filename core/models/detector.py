@@ -1,4 +1,4 @@
-"""The builtin face detector: an anchor-free feature pyramid that gives score, box and five points at each place.
+"""The built-in face detector: an anchor-free feature pyramid that gives score, box and five points at each place.
 
 Ours, trained with ``core/training/detector.py``. The ideas are published ones: a pyramid with shared heads (Lin et al.,
 "Feature Pyramid Networks", CVPR 2017; Tian et al., "FCOS", ICCV 2019), box and points relative to the place, with sizes

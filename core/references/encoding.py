@@ -68,7 +68,7 @@ def encode_references(
         >>> from resemblance.core.faces.detect import detect_faces
         >>> from resemblance.core.files.images import read_photo
         >>> from resemblance.core.loading import load_models
-        >>> models = load_models(detector="builtin")
+        >>> models = load_models(detector="built-in")
         >>> detect = partial(detect_faces, backend=models.detector)
         >>> paths = [Path(f"nodes/examples/woman_reference_{n}.jpg") for n in (1, 2)]
         >>> photos = [ReferencePhoto(read_photo(path).pixels, path.name, "anna") for path in paths]

@@ -1,4 +1,4 @@
-"""Train the builtin detector.
+"""Train the built-in detector.
 
     python -m resemblance.core.training.detector --data DATA --work WORK --minutes 40
 
@@ -309,7 +309,7 @@ def _initialise(network: FaceDetector) -> None:
 
 def main() -> None:
     """Label, then train."""
-    parser = argparse.ArgumentParser(description="Train the builtin detector.")
+    parser = argparse.ArgumentParser(description="Train the built-in detector.")
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs with manifest.csv")
     parser.add_argument(
         "--work", type=Path, required=True, help="folder of generated faces; caches and results go there"

@@ -1,4 +1,4 @@
-"""Pictures and labels for the builtin detector: photographs, generated faces pasted into scenes, scenes without faces.
+"""Pictures and labels for the built-in detector: photographs, generated faces pasted into scenes, scenes without faces.
 
 Labels come from SCRFD (at several scales) and YuNet, taken once from the undamaged photograph and cached; they then go
 through every geometric change that the picture goes through. Only the manifest's ``train`` split is read.

@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a restorer (default: the shipped one)")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    detect = partial(detect_faces, backend=load_detector("builtin"))
+    detect = partial(detect_faces, backend=load_detector("built-in"))
     write_photo(args.out, Photo(show(CASES[args.show], args.data, load_restorer(args.weights), detect)), 92)
 
 

@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
 
 def test_each_is_done_what_is_possible_with_and_it_is_said(folder, tmp_path, capsys):
     out, report = tmp_path / "out", tmp_path / "report.json"
-    options = ["--format", "png", "--damage-mask", folder / "masks", "--report", report, "--detector", "builtin"]
+    options = ["--format", "png", "--damage-mask", folder / "masks", "--report", report, "--detector", "built-in"]
     code = main([str(word) for word in ("restore", folder / "photos", "-o", out, "--device", "cpu", *options)])
     pictures = {Path(entry["input"]).name: entry for entry in json.loads(report.read_text())["pictures"]}
     by_status = defaultdict(set)

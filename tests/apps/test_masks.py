@@ -60,7 +60,7 @@ def test_a_fold_on_a_sharp_face_is_restored(tmp_path: Path, capsys: pytest.Captu
     given = {"plain": ["--no-mend"], "found": [], "told": ["--damage-mask", str(tmp_path / "masks")]}
     for name, more in given.items():
         out = tmp_path / f"{name}.png"
-        assert main(["restore", str(tmp_path / "man.png"), "-o", str(out), "--detector", "builtin", *more]) == 0
+        assert main(["restore", str(tmp_path / "man.png"), "-o", str(out), "--detector", "built-in", *more]) == 0
         results.append(np.asarray(Image.open(out).convert("RGB")))
     inside = (slice(row, row + 4), slice(width // 2 - 60, width // 2 + 60))
     plain, found, told = (np.abs(x[inside].astype(float) - truth[inside]).mean() for x in results)

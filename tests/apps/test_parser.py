@@ -2,13 +2,17 @@ import pytest
 from resemblance.core.apps.cli import build_parser
 
 
+def test_a_detector_as_it_was_called_before():
+    assert build_parser().parse_args(["restore", "a.jpg", "--detector", "builtin"]).detector == "built-in"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["restore", "a.jpg", "--stength", "1"], "unrecognized arguments: --stength 1. Did you mean --strength?"),
         (["restore", "a.jpg", "--frmat", "png"], "Did you mean --format?"),
         (["restor", "a.jpg"], "Did you mean restore?"),
-        (["restore", "a.jpg", "--detector", "bultin"], "Did you mean builtin?"),
+        (["restore", "a.jpg", "--detector", "bilt-in"], "Did you mean built-in?"),
         (["restore"], "the following arguments are required: PATHS. All that can be said: resemblance restore --help"),
         (["restore", "a.jpg", "--scale", "much"], "argument --scale: invalid float value: 'much'. All"),
         (["restore", "a.jpg", "--nothing-like-it"], "unrecognized arguments: --nothing-like-it. All that can be said"),

@@ -127,22 +127,26 @@ def test_shapes_are_named(shape):
 
 def test_auto_takes_the_best_that_is_there_and_says_so(scrfd, retinaface, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    assert available_backends(tmp_path) == ("builtin",)
-    assert load_detector("auto", tmp_path).name == "builtin"
+    assert available_backends(tmp_path) == ("built-in",)
+    assert load_detector("auto", tmp_path).name == "built-in"
     shutil.copy(retinaface, tmp_path / "mobilenet0.25_Final.pth")
     assert load_detector("auto", str(tmp_path)).name == "facexlib"
     shutil.copy(scrfd, tmp_path / "det_500m.onnx")
-    assert available_backends(tmp_path) == ("insightface", "facexlib", "builtin")
+    assert available_backends(tmp_path) == ("insightface", "facexlib", "built-in")
     assert load_detector("auto", tmp_path).name == "insightface"
     assert [r.message for r in caplog.records if "found by" in r.message] == [
-        f"Faces are found by '{name}'." for name in ("builtin", "facexlib", "insightface")
+        f"Faces are found by '{name}'." for name in ("built-in", "facexlib", "insightface")
     ]
+
+
+def test_the_name_from_before_is_known():
+    assert load_detector("builtin").name == "built-in"
 
 
 def test_auto_passes_over_files_that_do_not_load(tmp_path, caplog):
     pytest.importorskip("insightface.model_zoo")
     (tmp_path / "det_10g.onnx").write_bytes(b"not a network")
-    assert load_detector("auto", tmp_path).name == "builtin"
+    assert load_detector("auto", tmp_path).name == "built-in"
     assert "insightface" in caplog.text and "det_10g.onnx" in caplog.text
     with pytest.raises(ValueError, match="SCRFD"):
         load_detector("insightface", tmp_path)
@@ -150,9 +154,9 @@ def test_auto_passes_over_files_that_do_not_load(tmp_path, caplog):
 
 def test_missing_files_and_packages_are_named(tmp_path, monkeypatch):
     pytest.importorskip("insightface.model_zoo")
-    with pytest.raises(FileNotFoundError, match=r"det_\*\.onnx.*builtin"):
+    with pytest.raises(FileNotFoundError, match=r"det_\*\.onnx.*built-in"):
         load_detector("insightface", tmp_path)
-    with pytest.raises(ValueError, match=r"'dlib'.*builtin"):
+    with pytest.raises(ValueError, match=r"'dlib'.*built-in"):
         load_detector("dlib")
     monkeypatch.setattr(detect, "_installed", lambda name: False)
     with pytest.raises(ValueError, match="pip install facexlib"):
@@ -162,7 +166,7 @@ def test_missing_files_and_packages_are_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name, count", [("woman_truth", 1), ("two_people_truth", 2)])
 def test_a_crease_is_no_second_face(name, count):
     photo = Image.open(ROOT / "nodes" / "examples" / f"{name}.jpg").convert("RGB")
-    detector = load_detector("builtin")
+    detector = load_detector("built-in")
     for row in range(240, 620, 60):
         creased = photo.copy()
         ImageDraw.Draw(creased).line([(0, row), (photo.width, row + 10)], fill=(240, 236, 225), width=4)

@@ -19,7 +19,7 @@ def grainy(photo, seed, level):
 
 
 def test_frames_that_differ_by_noise_alone_are_restored_alike():
-    models = load_models(detector="builtin")
+    models = load_models(detector="built-in")
     still = read_photo(EXAMPLES / "woman_truth.jpg").pixels
     frames = torch.stack([grainy(still, seed, level) for seed, level in enumerate((0.025, 0.035, 0.03, 0.04))])
     faces = detect_faces(frames, models.detector)
@@ -31,7 +31,7 @@ def test_frames_that_differ_by_noise_alone_are_restored_alike():
 
 
 def test_other_people_and_other_places_are_measured_by_themselves():
-    detector = load_models(detector="builtin").detector
+    detector = load_models(detector="built-in").detector
     woman, man = (read_photo(EXAMPLES / f"{name}_truth.jpg").pixels for name in ("woman", "man"))
     photos = torch.stack([woman, man, woman, grainy(woman, 0, 0.02), woman.roll(300, -1)])
     crops = crop_faces(photos, detect_faces(photos, detector))

@@ -65,7 +65,7 @@ def test_damaged_faces_are_most_like_themselves(builtin, severity):
     degradation = pytest.importorskip("resemblance.core.training.degradation")
     photos = [read_photo(PHOTOS / f"{name}.jpg").pixels for name in ("portrait_male_93", "member_001006")]
     photos.append(read_photo(PHOTOS / "member_021752.jpg").pixels)
-    clean = torch.cat([crop_faces([p], detect_faces([p], backend="builtin", max_faces=1)).pixels for p in photos])
+    clean = torch.cat([crop_faces([p], detect_faces([p], backend="built-in", max_faces=1)).pixels for p in photos])
     pictures = [(face.permute(1, 2, 0) * 255).round().byte().numpy() for face in clean]
     damaged = np.stack([degradation.degrade(x, severity, np.random.default_rng(0)) for x in pictures])
     damaged = torch.from_numpy(damaged).permute(0, 3, 1, 2).float() / 255
@@ -93,7 +93,7 @@ def test_insightface_is_its_network_on_its_alignment(with_insightface, assets):
     assert embedder.calibration == read_calibration(identity.WEIGHTS, "insightface")
     check(embedder, 512)
     photo = read_photo(PHOTOS / "portrait_male_93.jpg").pixels[None]
-    face = crop_faces(photo, detect_faces(photo, backend="builtin")[:1]).pixels
+    face = crop_faces(photo, detect_faces(photo, backend="built-in")[:1]).pixels
     bgr = np.ascontiguousarray((face[0].flip(0).permute(1, 2, 0) * 255).round().byte().numpy())
     theirs = embedder._model.get_feat(face_align.norm_crop(bgr, np.array(TEMPLATE)))[0]
     ours = embedder.embed(face)[0].numpy()

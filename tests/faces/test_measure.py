@@ -44,7 +44,7 @@ ALIGNED = tuple(map(tuple, TEMPLATE))
 @pytest.fixture(scope="module")
 def portrait() -> torch.Tensor:
     photo = read_photo(Path(__file__).parents[2] / "nodes" / "examples" / "woman_truth.jpg").pixels[None]
-    return crop_faces(photo, detect_faces(photo, backend="builtin")).pixels[0]
+    return crop_faces(photo, detect_faces(photo, backend="built-in")).pixels[0]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.05])

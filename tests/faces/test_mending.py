@@ -62,7 +62,7 @@ def test_masks_that_are_no_shares_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    return load_models(detector="builtin")
+    return load_models(detector="built-in")
 
 
 @pytest.fixture(scope="module")

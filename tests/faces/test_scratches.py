@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "nodes" / "examples"
 
 @pytest.fixture(scope="module")
 def models():
-    return load_models(detector="builtin")
+    return load_models(detector="built-in")
 
 
 def folded(name, width=4, colour=(240, 236, 225), tilt=8):

@@ -89,7 +89,7 @@ def test_a_clear_face_is_not_looked_at_again() -> None:
     ("quarters", "said"), [(0, None), (1, "turned to the left"), (2, "upside down"), (3, "turned to the right")]
 )
 def test_a_turned_photograph_is_restored_in_place(photo: Tensor, quarters: int, said: str | None) -> None:
-    models = load_models(detector="builtin")
+    models = load_models(detector="built-in")
     assert models.detector
     upright = detect_faces([photo], models.detector)
     lying = turned.turn(photo, quarters).contiguous()

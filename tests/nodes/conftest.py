@@ -61,7 +61,11 @@ def run(nodes, models_dir):
             values = {key: value if isinstance(value, list) else [value] for key, value in values.items()}
         with torch.inference_mode():
             clone = node.PREPARE_CLASS_CLONE({})
-            return clone.EXECUTE_NORMALIZED(**values)
+            output = clone.EXECUTE_NORMALIZED(**values)
+        # A list of one reads as the one.
+        lists = [socket.is_output_list for socket in schema.outputs]
+        output.args = tuple(v[0] if a and len(v) == 1 else v for v, a in zip(output.args, lists, strict=True))
+        return output
 
     return execute
 
@@ -95,7 +99,7 @@ def photos():
 def two_people(run):
     """The photograph of two, and the faces found in it."""
     damaged, truth, *references = run("ExamplePhoto", name="two people").args
-    faces = run("DetectFaces", image=damaged, detector="builtin")[0]
+    faces = run("DetectFaces", image=damaged, detector="built-in")[0]
     return SimpleNamespace(damaged=damaged, truth=truth, references=references, faces=faces)
 
 
@@ -129,7 +133,7 @@ def refining(run):
 def person(run, refining):
     """A damaged photograph's crop and tokens, and references of the person."""
     damaged, _, *references = run("ExamplePhoto", name="woman").args
-    faces = run("DetectFaces", image=damaged, detector="builtin")[0]
+    faces = run("DetectFaces", image=damaged, detector="built-in")[0]
     crops = run("CropFaces", faces=faces, image=damaged, size=448, margin=0.25)[0]
     tokens = run("EncodeTokens", crops=crops)[0]
     known = run("EncodeReferences", image=references[0], person="anna")[0]

@@ -43,7 +43,7 @@ def test_a_model_decides_how_it_looks_and_the_scale_how_large(enlarge, photos, s
 
 def test_faces_are_pasted_into_the_larger_picture(run):
     damaged, _ = run("ExamplePhoto", name="woman").args[:2]
-    given = {"image": damaged, "detector": "builtin"}
+    given = {"image": damaged, "detector": "built-in"}
     small, small_mask, _ = run("RestoreFaces", **given).args
     plain, mask, report = run("RestoreFaces", **given, scale=2.0).args
     assert plain.shape[1:3] == (2 * damaged.shape[1], 2 * damaged.shape[2]) == mask.shape[1:3]
@@ -62,5 +62,5 @@ def test_a_fourth_channel_grows_too(run):
     damaged = run("ExamplePhoto", name="woman")[0]
     alpha = torch.zeros_like(damaged[..., :1])
     alpha[:, : alpha.shape[1] // 2] = 1
-    image = run("RestoreFaces", image=torch.cat([damaged, alpha], -1), detector="builtin", scale=1.5)[0]
+    image = run("RestoreFaces", image=torch.cat([damaged, alpha], -1), detector="built-in", scale=1.5)[0]
     assert image.shape[-1] == 4 and image[0, 5, :, 3].min() > 0.99 and image[0, -5, :, 3].max() < 0.01

@@ -14,7 +14,7 @@ def test_examples_are_what_they_say(run, name):
     assert damaged.shape == truth.shape and damaged.dtype == torch.float32 and len(damaged) == 1
     assert (0.03 if name.endswith("ruined") else 0.01) < (damaged - truth).abs().mean() < 0.15
     assert first.shape == second.shape and not torch.equal(first, second)
-    faces = [len(run("DetectFaces", image=image, detector="builtin")[0]) for image in (truth, first, second, third)]
+    faces = [len(run("DetectFaces", image=image, detector="built-in")[0]) for image in (truth, first, second, third)]
     assert faces == ([2, 1, 1, 2] if name == "two people" else [1, 1, 1, 1])
 
 

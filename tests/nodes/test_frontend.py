@@ -248,6 +248,29 @@ def test_a_number_that_is_left_open_reads_auto(frontend, kind, name, seen):
     assert frontend.page.evaluate(CLICKED, [f"Resemblance{kind}", name]) == seen
 
 
+PLACEHOLDER = """([kind, name]) => {
+    const node = app.graph.add(LiteGraph.createNode(kind)) ?? app.graph.nodes.at(-1);
+    const widget = node.widgets.find(widget => widget.name === name);
+    const empty = widget._displayValue;
+    widget.value = "2=anna";
+    const seen = [empty, widget._displayValue, widget.value];
+    app.graph.remove(node);
+    return seen;
+}"""
+
+
+@pytest.mark.parametrize(
+    "kind, name, empty",
+    [
+        ("RestoreFaces", "manual", "1=anna, 2=none"),
+        ("MatchReferences", "manual", "1=anna, 2=none"),
+        ("SelectFaces", "indices", "all, or 0, 2-4"),
+    ],
+)
+def test_an_empty_text_shows_what_may_be_written(frontend, kind, name, empty):
+    assert frontend.page.evaluate(PLACEHOLDER, [f"Resemblance{kind}", name]) == [empty, "2=anna", "2=anna"]
+
+
 def test_overlaps_are_seen():
     boxes = [{"title": t, "box": b} for t, b in (("a", [0, 0, 10, 10]), ("b", [9, 9, 14, 14]), ("c", [10, 0, 15, 9]))]
     assert overlapping(boxes) == [("a", "b")]

@@ -40,12 +40,12 @@ NODES = [
     "ExamplePhoto",
 ]
 PHOTO = ("ResemblanceExamplePhoto", {"name": "woman"})
-DETECT = ("ResemblanceDetectFaces", {"image": ["photo", 0], "detector": "builtin"})
+DETECT = ("ResemblanceDetectFaces", {"image": ["photo", 0], "detector": "built-in"})
 CROP = ("ResemblanceCropFaces", {"faces": ["faces", 0], "image": ["photo", 0]})
 RESTORE = ("ResemblanceRestoreCrops", {"crops": ["crop", 0]})
 PASTE = ("ResemblancePasteFaces", {"image": ["photo", 0], "crops": ["crop", 0], "restored": ["restored", 0]})
 CHAIN = {"photo": PHOTO, "faces": DETECT, "crop": CROP, "restored": RESTORE, "paste": PASTE}
-WHOLE = ("ResemblanceRestoreFaces", {"image": ["photo", 0], "detector": "builtin", "strength": 1.0})
+WHOLE = ("ResemblanceRestoreFaces", {"image": ["photo", 0], "detector": "built-in", "strength": 1.0})
 
 
 def keep(name, source, slot=0):
@@ -145,7 +145,7 @@ def test_restore_faces_is_core(server, photo):
     )
     photos = core(photo)
     expected = restore_photos(
-        photos, Models(load_restorer()), lambda p: detect_faces(p, "builtin"), RestoreOptions(blend=1.0)
+        photos, Models(load_restorer()), lambda p: detect_faces(p, "built-in"), RestoreOptions(blend=1.0)
     )
     assert len(expected.faces) == 1 and float(expected.masks.max()) == 1
     torch.testing.assert_close(core(image), expected.pixels, atol=1e-4, rtol=0)
@@ -174,7 +174,7 @@ def test_each_step_taken_apart_is_core(server, photo):
         invented=("mix", 1),
     )
     photos = core(photo)
-    crops = crop_faces(photos, measure_faces(photos, detect_faces(photos, "builtin")))
+    crops = crop_faces(photos, measure_faces(photos, detect_faces(photos, "built-in")))
     assert len(crops) == 1
     torch.testing.assert_close(core(crop), crops.pixels, atol=1e-4, rtol=0)
     torch.testing.assert_close(mask, crops.masks[:, 0], atol=1e-4, rtol=0)
@@ -255,6 +255,18 @@ def test_pictures_of_any_size_come_as_a_list(server):
     }
     (report,) = run(server, graph, report=("known", 1))
     assert json.loads(report)["people"] == {"anna": ["anna 1", "anna 2"]}
+
+
+def test_a_list_of_references_restores_once(server):
+    """So does a graph that calls the detector as it was called before 0.1.0."""
+    graph = {
+        **TWO,
+        "list": ("ResemblanceTestList", {"first": ["photo", 2], "second": ["photo", 4]}),
+        "all": ("ResemblanceRestoreFaces", {**WHOLE[1], "detector": "builtin", "reference_image": ["list", 0]}),
+    }
+    (report,) = run(server, graph, report=("all", 2))
+    faces = json.loads(report)["images"][0]["faces"]
+    assert {name for face in faces for name in face.get("taken", [])} == {"person 1", "person 2"}
 
 
 def test_what_references_did_is_measured(server):

@@ -36,7 +36,7 @@ def test_the_built_in_restorer_is_computed_with_as_core_does(run):
 
 def test_networks_are_under_the_hosts_management(run, comfy, codeformer, photos):
     run("RestoreCrops", crops=run("CropFaces", faces=found(photos, [(0, 0)]), image=photos)[0], restorer=codeformer)
-    run("DetectFaces", image=photos, detector="builtin")
+    run("DetectFaces", image=photos, detector="built-in")
     held = [type(loaded.model.model).__name__ for loaded in comfy.management.current_loaded_models]
     assert "CodeFormer" in held and "FaceDetector" in held
 

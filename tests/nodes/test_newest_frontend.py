@@ -77,6 +77,11 @@ def test_a_number_that_is_left_open_reads_auto(frontend):
     assert not frontend.page.locator("[aria-label=threshold] input").evaluate(picture)
 
 
+def test_an_empty_text_shows_what_may_be_written(frontend):
+    frontend.load(template("03"))
+    assert frontend.page.locator("[aria-label=manual]").first.get_attribute("placeholder") == "1=anna, 2=none"
+
+
 NAMES = """() => {
     const node = LiteGraph.createNode('ResemblanceRestoreFaces');
     const said = [...node.inputs, ...node.widgets, ...node.outputs].map(e => [e.name, e.localized_name ?? e.label]);

@@ -30,8 +30,8 @@ def test_the_user_can_interrupt_between_two_blocks(run, comfy, codeformer, refin
         ("MatchReferences", {"faces": found(many, [(5, 0)]), "image": many} | read),
         ("TransferTexture", {"tokens": named} | read),
         ("CompareIdentity", {"before": many, "after": many, "truth": many}),
-        ("RestoreFaces", {"image": many, "detector": "builtin"}),
-        ("DetectFaces", {"image": many, "detector": "builtin"}),
+        ("RestoreFaces", {"image": many, "detector": "built-in"}),
+        ("DetectFaces", {"image": many, "detector": "built-in"}),
         ("FacesFromBoxes", {"image": many, "boxes": []}),
         ("CropFaces", {"faces": found(photos, [(0, n) for n in range(5)]), "image": photos}),
         ("PasteFaces", {"image": many, "crops": crops6, "restored": crops6.pixels.movedim(1, -1)}),
@@ -59,5 +59,5 @@ def test_the_bar_moves_per_face_and_step(run, codeformer, refining, photos, monk
         run("RefineLatent", tokens=tokens, steps=4)
     assert shown == [n * 100 // 4 / 300 for n in range(1, 12)] + [0.99, 1]
     shown.clear()
-    run("RestoreFaces", image=photos, detector="builtin")
+    run("RestoreFaces", image=photos, detector="built-in")
     assert shown == sorted(shown) and shown[-1] == 1

@@ -94,7 +94,7 @@ def test_faces_are_matched_by_likeness_and_by_hand(run, known, two_people, monke
     assert matched(manual="1=anna") == ["", "anna"]
     given["references"] = known.references
     swapped = torch.cat([two_people.damaged, two_people.damaged.flip(2)])
-    faces = run("DetectFaces", image=swapped, detector="builtin")[0]
+    faces = run("DetectFaces", image=swapped, detector="built-in")[0]
     assert people(run("MatchReferences", **given | {"faces": faces, "image": swapped})[0]) == [
         "anna",
         "bob",
@@ -107,7 +107,7 @@ def test_frames_of_a_film_are_judged_together(run, known, two_people, monkeypatc
     """A face that stays in place: what each frame says of it is one number in the end."""
     dark = two_people.damaged * 0.6 + 0.1
     film = torch.cat([two_people.damaged, dark])
-    faces = run("DetectFaces", image=film, detector="builtin")[0]
+    faces = run("DetectFaces", image=film, detector="built-in")[0]
     given = {"references": known.references}
     shown = run("MatchReferences", faces=faces, image=film, **given)[0].faces
     assert [face.person for face in shown] == ["anna", "bob"] * 2

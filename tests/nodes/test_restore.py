@@ -40,12 +40,12 @@ def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
 
     monkeypatch.setattr(restore, "restore_photos", counted)
     before = batch.clone()
-    image, mask, report = run("RestoreFaces", image=batch, detector="builtin", strength=1.0).args
+    image, mask, report = run("RestoreFaces", image=batch, detector="built-in", strength=1.0).args
     assert sizes == [2, 1]
     assert torch.equal(batch, before) and image.shape == batch.shape and mask.shape == batch.shape[:3]
     assert torch.equal(image[mask == 0], batch[mask == 0]) and torch.equal(image[1], grey[0])
     entries = json.loads(report)
-    assert entries["detector"] == "builtin" and entries["restorer"]["name"] == "Resemblance"
+    assert entries["detector"] == "built-in" and entries["restorer"]["name"] == "Resemblance"
     assert [e["image"] for e in entries["images"]] == [0, 1, 2]
     assert [len(e["faces"]) for e in entries["images"]] == [1, 0, 1]
     assert [e["said"] for e in entries["images"]] == [
@@ -54,7 +54,7 @@ def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
         ["Face 0: badly damaged, restored in full."],
     ]
     assert entries["images"][0]["faces"][0]["strength"] == 1.0
-    alone = run("RestoreFaces", image=batch[2:], detector="builtin", strength=1.0)
+    alone = run("RestoreFaces", image=batch[2:], detector="built-in", strength=1.0)
     assert torch.equal(alone[0], image[2:]) and torch.equal(alone[1], mask[2:])
 
 
@@ -62,7 +62,7 @@ def test_a_sharp_face_is_left_almost_alone_by_default(run):
     damaged, truth, *_ = run("ExamplePhoto", name="woman").args
     strengths, changes = [], []
     for image in (truth, damaged):
-        restored, _, report = run("RestoreFaces", image=image, detector="builtin").args
+        restored, _, report = run("RestoreFaces", image=image, detector="built-in").args
         strengths.append(json.loads(report)["images"][0]["faces"][0]["strength"])
         changes.append(float((restored - image).abs().mean()))
     assert strengths[0] < 0.2 and strengths[1] == 1
@@ -70,7 +70,7 @@ def test_a_sharp_face_is_left_almost_alone_by_default(run):
 
 
 def test_restore_faces_takes_references_or_photographs(run, codeformer, known, two_people):
-    given = {"image": two_people.damaged, "restorer": codeformer, "detector": "builtin", "strength": 1.0}
+    given = {"image": two_people.damaged, "restorer": codeformer, "detector": "built-in", "strength": 1.0}
     blind = run("RestoreFaces", **given)[0]
     guided, mask, report = run("RestoreFaces", **given, references=known.references).args
     faces = json.loads(report)["images"][0]["faces"]
@@ -96,7 +96,7 @@ def test_one_setting_refines_in_restore_crops_and_restore_faces(run, person):
     assert torch.allclose(restored, run("DecodeTokens", tokens=tokens)[0], atol=1e-6)
     (face,) = json.loads(report)
     assert face["refined"]["candidate"] == 0 and face["with_references"]
-    given = {"image": person.damaged, "detector": "builtin", "strength": 1.0}
+    given = {"image": person.damaged, "detector": "built-in", "strength": 1.0}
     plain = run("RestoreFaces", **given, refine=0)
     assert torch.equal(plain[0], run("RestoreFaces", **given)[0]) and "refined" not in plain[2]
     image, mask, report = run("RestoreFaces", **given, refine=1).args
@@ -109,9 +109,9 @@ def test_restore_faces_restores_what_a_mask_calls_damage_on_a_sharp_face(run):
     mask = torch.zeros(truth.shape[:3])
     mask[:, truth.shape[1] // 2 :][:, :4] = 1
     folded = torch.where(mask[..., None] > 0, 0.95, truth)
-    blind, _, _ = run("RestoreFaces", image=folded, detector="builtin", mend=False).args
-    found, _, _ = run("RestoreFaces", image=folded, detector="builtin").args
-    told, where, report = run("RestoreFaces", image=folded, detector="builtin", damage_mask=mask).args
+    blind, _, _ = run("RestoreFaces", image=folded, detector="built-in", mend=False).args
+    found, _, _ = run("RestoreFaces", image=folded, detector="built-in").args
+    told, where, report = run("RestoreFaces", image=folded, detector="built-in", damage_mask=mask).args
     seen = (where > 0.5) & (mask > 0)
     assert seen.sum() > 300
     assert (told - truth).abs()[seen].mean() < 0.3 * (blind - truth).abs()[seen].mean()
@@ -132,7 +132,7 @@ def test_wrong_names_by_hand_are_told_before_photographs_are_read(run, monkeypat
     from resemblance.nodes import restore
 
     damaged, _, reference, *_ = run("ExamplePhoto", name="woman").args
-    given = {"image": damaged, "detector": "builtin", "manual": manual}
+    given = {"image": damaged, "detector": "built-in", "manual": manual}
     if "7" not in manual:
         monkeypatch.setattr(restore, "encode", lambda *_, **__: pytest.fail("the photographs were read"))
     with pytest.raises(ValueError, match=words):
@@ -150,7 +150,7 @@ def test_photographs_come_through_several_sockets(run, person):
     listed = run("EncodeReferences", image=references)[0]
     assert len(one.people[0]) == 1 < len(all_of_them.people[0]) == len(listed.people[0]) == len(references)
     assert all_of_them.people[0].sources == listed.people[0].sources
-    given = {"image": damaged, "detector": "builtin", "strength": 1.0}
+    given = {"image": damaged, "detector": "built-in", "strength": 1.0}
     report = run(
         "RestoreFaces", **given, reference_image=references[0], reference_image_2=references[1], reference_image_5=None
     )[2]
@@ -158,9 +158,31 @@ def test_photographs_come_through_several_sockets(run, person):
     assert set(face["taken"]) == {"person 1", "person 2"}
 
 
+def test_lists_of_photographs_and_of_references(run, nodes, monkeypatch):
+    """Each photograph is restored with all references, which are read once."""
+    from resemblance.nodes import restore
+
+    damaged, _, *references = run("ExamplePhoto", name="woman").args
+    encoded, encode = [], restore.encode
+    monkeypatch.setattr(restore, "encode", lambda *a, **k: encoded.append(a) or encode(*a, **k))
+    given = {"detector": "built-in", "strength": [1.0, 0.5], "reference_image": references}
+    smaller = damaged[:, 20:-20, 10:-10]
+    images, masks, reports = run("RestoreFaces", image=[damaged, smaller, damaged], **given).args
+    assert len(encoded) == 1 and len(encoded[0][0]) == len(references)
+    assert [i.shape for i in images] == [damaged.shape, smaller.shape, damaged.shape]
+    assert [m.shape for m in masks] == [i.shape[:3] for i in images]
+    (faces,) = zip(*(json.loads(report)["images"][0]["faces"] for report in reports), strict=True)
+    assert [face["strength"] for face in faces] == [1.0, 0.5, 0.5]  # the last of a short list goes on
+    assert all(set(face["taken"]) == {f"person {n}" for n in range(1, len(references) + 1)} for face in faces)
+    alone = run("RestoreFaces", image=damaged, detector="built-in", strength=0.5, reference_image=references)[0]
+    assert torch.equal(images[2], alone)
+    with pytest.raises(ValueError, match="empty list"):
+        run("RestoreFaces", image=[])
+
+
 def test_what_was_done_is_shown_and_logged(run, caplog):
     damaged = run("ExamplePhoto", name="woman")[0]
     with caplog.at_level("INFO"):
-        output = run("RestoreFaces", image=damaged, detector="builtin")
+        output = run("RestoreFaces", image=damaged, detector="built-in")
     assert "Image 0. Face 0: badly damaged, restored in full." in caplog.text and "took" in caplog.text
     assert len(output.ui.as_dict()["images"]) == 1

@@ -16,7 +16,7 @@ from resemblance.core.training.landmarks import Landmarks, read_landmarks
 
 def test_the_points_of_an_aligned_face_lie_about_its_template(assets):
     photo = read_photo(ROOT / "nodes/examples/woman_truth.jpg").pixels[None]
-    face = crop_faces(photo, detect_faces(photo, backend="builtin")).pixels[0]
+    face = crop_faces(photo, detect_faces(photo, backend="built-in")).pixels[0]
     points = Landmarks(assets)((face.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
     assert points.shape == (106, 2)
     left, right, nose, one, other = np.array(TEMPLATE)

@@ -29,7 +29,7 @@ class BuiltinBackend:
         ValueError: the file holds something else.
     """
 
-    name = "builtin"
+    name = "built-in"
 
     def __init__(self, path: Path = WEIGHTS, device: torch.device | str = "cpu") -> None:
         network = FaceDetector()
@@ -37,7 +37,8 @@ class BuiltinBackend:
             network.load_state_dict({name: tensor.float() for name, tensor in read(path).items()})
         except RuntimeError as error:
             raise ValueError(
-                f"'{path}' does not hold the builtin detector: {error} Install the package again, or name another file."
+                f"'{path}' does not hold the built-in detector: {error} Install the package again, or name another "
+                "file."
             ) from error
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
 

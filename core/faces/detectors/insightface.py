@@ -51,7 +51,7 @@ class InsightFaceBackend:
                 return
         raise ValueError(
             f"None of {[str(p) for p in paths]} is an SCRFD detector with five points; expected for example "
-            "det_10g.onnx of buffalo_l. Put one into the folder, or choose the detector 'builtin'."
+            "det_10g.onnx of buffalo_l. Put one into the folder, or choose the detector 'built-in'."
         )
 
     def find(self, picture: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from resemblance.core.apps.page import serve
 from resemblance.core.apps.page.cleaning import own_folder
 from resemblance.core.apps.page.session import Session
 
-ARGUMENTS = argparse.Namespace(device="cpu", detector="builtin", models_dir=None)
+ARGUMENTS = argparse.Namespace(device="cpu", detector="built-in", models_dir=None)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_a_face_is_drawn_as_the_library_draws_it(session):
     assert torch.allclose(session.drawn(0, Settings(content=0.5)).after, blind[0], atol=1 / 255)
     take(session, [MAN], references("man", 1, 2))
     photos = [ReferencePhoto(read_photo(path).pixels, path.name, "him") for path in references("man", 1, 2)]
-    detect = partial(detect_faces, backend="builtin", min_size=1)
+    detect = partial(detect_faces, backend="built-in", min_size=1)
     found = encode_references(photos, studio.restorer, studio.models.telling_apart, detect)
     (match,) = match_faces(crops, found, studio.models.telling_apart)
     assert match.person == "him"

@@ -12,7 +12,7 @@ import pytest
 from resemblance.core.apps.files import UsageError
 from resemblance.core.apps.page import cleaning, serve
 
-APP = [sys.executable, "-m", "resemblance.core.apps.cli", "app", "--device", "cpu", "--detector", "builtin"]
+APP = [sys.executable, "-m", "resemblance.core.apps.cli", "app", "--device", "cpu", "--detector", "built-in"]
 
 
 def test_without_gradio_one_sentence_says_what_to_install(monkeypatch):
@@ -71,7 +71,7 @@ def test_the_page_starts_whatever_the_proxy_and_asks_nobody(trap, tmp_path):
 
 def test_what_keeps_the_page_from_starting_is_one_sentence(monkeypatch, tmp_path):
     arguments = argparse.Namespace(
-        device="cpu", detector="builtin", models_dir=None, host="127.0.0.1", port=70000, names=[]
+        device="cpu", detector="built-in", models_dir=None, host="127.0.0.1", port=70000, names=[]
     )
     with pytest.raises(UsageError, match="expected a port from 0 to 65535"):
         serve.run(arguments, None)
@@ -94,7 +94,7 @@ def test_old_files_are_deleted_while_the_page_is_there(monkeypatch, tmp_path):
     monkeypatch.setattr(serve, "CLEANING", 0.01)
     monkeypatch.setattr(serve, "delete_old", delete)
     arguments = argparse.Namespace(
-        device="cpu", detector="builtin", models_dir=None, host="127.0.0.1", port=0, names=[]
+        device="cpu", detector="built-in", models_dir=None, host="127.0.0.1", port=0, names=[]
     )
     with pytest.raises(KeyboardInterrupt):
         serve.run(arguments, None)

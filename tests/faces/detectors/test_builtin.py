@@ -34,7 +34,7 @@ PORTRAITS = {
 
 @pytest.fixture(scope="module")
 def builtin():
-    return load_detector("builtin")
+    return load_detector("built-in")
 
 
 def read(name):
@@ -129,7 +129,7 @@ def test_other_files_are_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"conv.weight": torch.zeros(3, 3)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other\.safetensors.*builtin detector"):
+    with pytest.raises(ValueError, match=r"other\.safetensors.*built-in detector"):
         BuiltinBackend(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError):
         BuiltinBackend(tmp_path / "absent.safetensors")

@@ -1,4 +1,5 @@
-// Numbers of which anything below 0 means "auto": they say so, and one click leads from there to 0 and back.
+// What widgets say of themselves. Numbers of which anything below 0 means "auto" say so, and one click leads from there
+// to 0 and back. Empty texts show what may be written.
 import { app } from "../../scripts/app.js";
 
 const AUTO = {
@@ -11,14 +12,24 @@ const WORD = "auto";
 const PICTURE = `<svg xmlns='http://www.w3.org/2000/svg' width='28' height='16'><text x='14' y='12' font-family='sans-serif'
     font-size='12' text-anchor='middle' fill='gray'>${WORD}</text></svg>`;
 
-/** The classic renderer draws what a widget says of itself. */
-function saysAuto(widget) {
-    const number = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(widget), "_displayValue")?.get;
-    if (number)
+/** The classic renderer draws what a widget says of itself: `word` where `holds`. */
+function says(widget, word, holds) {
+    let kind = Object.getPrototypeOf(widget);
+    while (kind && !Object.hasOwn(kind, "_displayValue")) kind = Object.getPrototypeOf(kind);
+    const own = kind && Object.getOwnPropertyDescriptor(kind, "_displayValue").get;
+    if (own)
         Object.defineProperty(widget, "_displayValue", {
             configurable: true,
-            get: () => (widget.value < 0 && !widget.computedDisabled ? WORD : number.call(widget)),
+            get: () => (holds(widget.value) && !widget.computedDisabled ? word : own.call(widget)),
         });
+}
+
+/** An empty line of text shows its placeholder: Nodes 2.0 by itself, the classic renderer drawn. */
+function showsPlaceholder(widget, inputs) {
+    const placeholder = (inputs?.required?.[widget.name] ?? inputs?.optional?.[widget.name])?.[1]?.placeholder;
+    if (widget.type !== "text" || !placeholder) return;
+    widget.options.placeholder = placeholder;
+    says(widget, placeholder, (value) => !value);
 }
 
 /** Nothing lies between -1 (auto) and 0. */
@@ -39,10 +50,10 @@ function refreshStyle() {
         .filter((node) => AUTO[node.comfyClass])
         .flatMap((node) => AUTO[node.comfyClass].map((name) => [node.id, name]))
         .map(([id, name]) => `[data-node-id="${id}"] [aria-label="${name}"] input[aria-valuenow^="-"]`);
-    let style = document.getElementById("resemblance-auto");
+    let style = document.getElementById("resemblance-widgets");
     if (!style) {
         style = document.head.appendChild(document.createElement("style"));
-        style.id = "resemblance-auto";
+        style.id = "resemblance-widgets";
     }
     const word = `url("data:image/svg+xml,${encodeURIComponent(PICTURE)}")`;
     style.textContent = rules.length
@@ -51,14 +62,20 @@ function refreshStyle() {
 }
 
 app.registerExtension({
-    name: "resemblance.auto",
+    name: "resemblance.widgets",
     nodeCreated(node) {
+        if (!node.comfyClass?.startsWith("Resemblance")) return;
         for (const widget of node.widgets ?? []) {
+            showsPlaceholder(widget, node.constructor.nodeData?.input);
             if (!AUTO[node.comfyClass]?.includes(widget.name)) continue;
-            saysAuto(widget);
+            says(widget, WORD, (value) => value < 0);
             leavesNothingBetween(widget);
         }
         if (AUTO[node.comfyClass]) setTimeout(refreshStyle); // by then it has its number
+    },
+    loadedGraphNode(node) {
+        const detector = node.comfyClass?.startsWith("Resemblance") && node.widgets?.find((w) => w.name === "detector");
+        if (detector?.value === "builtin") detector.value = "built-in"; // as it was before 0.1.0
     },
     afterConfigureGraph: refreshStyle,
     setup() {
