@@ -36,7 +36,7 @@ class Face:
 
     Attributes:
         image: which photograph of the batch.
-        index: its number in that photograph, stable from detection on.
+        index: its place in that photograph, from 0, stable from detection on.
         box: x0, y0, x1, y1 [px].
         score: 0 to 1, how sure the detector was.
         landmarks: left eye, right eye, nose tip, left and right corner of the mouth, as seen in the picture [px].
@@ -59,6 +59,11 @@ class Face:
     match_chance: float | None = None
     by_hand: bool = False
     track: int | None = None
+
+    @property
+    def number(self) -> int:
+        """What people are told, and say, in place of the index: from 1."""
+        return self.index + 1
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ def face_record(face: Face) -> dict[str, object]:
     """A face; coordinates in px, as in :mod:`.geometry`. It is upright once the picture is `turned` to the left [°]."""
     record: dict[str, object] = {
         "index": face.index,
+        "number": face.number,
         "box": [round(value, 2) for value in face.box],
         "score": round(face.score, 4),
         "landmarks": [[round(x, 2), round(y, 2)] for x, y in face.landmarks],

@@ -18,9 +18,9 @@ def condition(severity: float) -> str:
 
 
 def sentence(report: FaceReport) -> str:
-    """What happened to a face, such as "Face 0: badly damaged, restored in full with anna's photographs, 93% sure."."""
+    """What happened to a face, such as "Face 1: badly damaged, restored in full with anna's photographs, 93% sure."."""
     face, done = report.face, report.outcome
-    start = f"Face {face.index}: "
+    start = f"Face {face.number}: "
     if isinstance(done, LeftAlone):
         return f"{start}left alone, because {done.reason.rstrip('.')}."
     if face.quality:

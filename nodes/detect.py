@@ -90,7 +90,7 @@ class DetectFaces(io.ComfyNode):
                     "order",
                     options=list(ORDERS),
                     default="left-right",
-                    tooltip="How the faces of an image are numbered, from 0. Choose one that keeps the numbers steady "
+                    tooltip="How the faces of an image are numbered, from 1. Choose one that keeps the numbers steady "
                     "from frame to frame.",
                 ),
             ],

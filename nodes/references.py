@@ -201,7 +201,7 @@ def manual_input(optional: bool = False) -> io.Input:
     return io.String.Input(
         "manual",
         default="",
-        placeholder="1=anna, 2=none",
+        placeholder="e.g. 1=anna, 2=none",
         optional=optional,
         tooltip="Who is who, by the numbers that Detect Faces draws, such as 1=anna, 2=none. It wins over likeness; "
         "use it on faces too damaged to be recognised.",
@@ -249,4 +249,10 @@ def detect_all(photos: Tensor) -> list[Face]:
 
 def matched_record(face: Face, match: Match) -> dict[str, object]:
     """Whom a face shows, for a report."""
-    return {"image": face.image, "index": face.index, "person": match.person, **match_record(match)}
+    return {
+        "image": face.image,
+        "index": face.index,
+        "number": face.number,
+        "person": match.person,
+        **match_record(match),
+    }

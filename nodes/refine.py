@@ -98,7 +98,9 @@ class RefineLatent(io.ComfyNode):
     ) -> io.NodeOutput:
         """See the class."""
         options = RefinementOptions(steps, identity, seed, candidates)
-        records: list[dict[str, object]] = [{"image": face.image, "index": face.index} for face in tokens.crops.faces]
+        records: list[dict[str, object]] = [
+            {"image": face.image, "index": face.index, "number": face.number} for face in tokens.crops.faces
+        ]
         people, named = None, tokens
         if references is not None:
             matches = labels_or_matches(tokens.crops, references, models.get_embedders(references.embedder))

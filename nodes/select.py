@@ -29,13 +29,13 @@ class SelectFaces(io.ComfyNode):
                     options=[NUMBERED, *ORDERS],
                     default=NUMBERED,
                     tooltip="What the indices count: number means the numbers that Detect Faces draws; with "
-                    "large-small, index 0 is the largest face of each image, and so on.",
+                    "large-small, 1 is the largest face of each image, and so on.",
                 ),
                 io.String.Input(
                     "indices",
                     default="",
-                    placeholder="all, or 0, 2-4",
-                    tooltip="Which faces of each image to keep, from 0, such as 0, 2-4. Empty keeps all.",
+                    placeholder="all, or 1, 3-5",
+                    tooltip="Which faces of each image to keep, from 1, such as 1, 3-5. Empty keeps all.",
                 ),
                 io.Int.Input(
                     "min_size",

@@ -39,7 +39,9 @@ class Shown:
                 continue
             to_view = compose(crop.affines[0], invert(larger))
             torn = report.restored.torn if report.restored else None
-            row = [(_marked(crop.pixels[0], torn), f"{report.face.index}: before" + ("" if torn is None else "\ntorn"))]
+            row = [
+                (_marked(crop.pixels[0], torn), f"{report.face.number}: before" + ("" if torn is None else "\ntorn"))
+            ]
             if not isinstance(report.outcome, LeftAlone):
                 row.append((warp(after[report.face.image], to_view, (SIDE, SIDE)), "after"))
             self._rows.append(row)
@@ -66,7 +68,7 @@ def faces_preview(
     What is meant by several colours of :func:`tinted` stands in a line for each.
     """
     shown = zip(faces[:FACES], pictures, words, strict=False)
-    cells = [(picture, f"{face.index}: {text}") for face, picture, text in shown]
+    cells = [(picture, f"{face.number}: {text}") for face, picture, text in shown]
     return preview(node, [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)])
 
 

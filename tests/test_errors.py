@@ -1193,14 +1193,14 @@ CASES = (
         "references.names.check_numbers",
         V,
         "somebody is named by the number of a face that there is not, if there are any faces.",
-        "7=anna names no face: expected one of the faces 0",
+        "8=anna names no face: expected one of the faces 1",
         lambda g, m: names.check_numbers({7: "anna"}, [FACE]),
     ),
     Case(
         "references.names.parse_manual",
         V,
         "anything else",
-        "matches were 'anna'; expected numbers of faces and names",
+        "matches were 'anna'; expected numbers of faces, from 1, and names",
         lambda g, m: names.parse_manual("anna"),
     ),
     Case(

@@ -15,6 +15,7 @@ FACE = Face(0, 2, (1.2345, 2.0, 30.0, 40.0), 0.98765, POINTS, FaceQuality(0.1234
 def test_a_face_is_told_in_pixels_and_rounded():
     assert face_record(FACE) == {
         "index": 2,
+        "number": 3,
         "box": [1.23, 2.0, 30.0, 40.0],
         "score": 0.9877,
         "landmarks": [[1.0, 2.01], [3.0, 2.0], [2.0, 3.0], [1.0, 4.0], [3.0, 4.0]],
@@ -24,7 +25,14 @@ def test_a_face_is_told_in_pixels_and_rounded():
         "noise": 0.0124,
         "damage": 0.5,
     }
-    assert set(face_record(Face(0, 0, (0, 0, 1, 1), 1.0, POINTS))) == {"index", "box", "score", "landmarks", "turned"}
+    assert set(face_record(Face(0, 0, (0, 0, 1, 1), 1.0, POINTS))) == {
+        "index",
+        "number",
+        "box",
+        "score",
+        "landmarks",
+        "turned",
+    }
 
 
 def test_a_face_that_was_left_alone_says_why():

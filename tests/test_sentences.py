@@ -28,30 +28,30 @@ def test_damage_in_words(severity, words):
 @pytest.mark.parametrize(
     ("report", "said"),
     [
-        (FaceReport(face(), done()), "Face 0: badly damaged, restored in full."),
-        (FaceReport(face(0.2, 3), done(0.4)), "Face 3: slightly damaged, restored by 40%."),
-        (FaceReport(face(0.01), done(0.0)), "Face 0: sharp, restored where it is torn."),
+        (FaceReport(face(), done()), "Face 1: badly damaged, restored in full."),
+        (FaceReport(face(0.2, 3), done(0.4)), "Face 4: slightly damaged, restored by 40%."),
+        (FaceReport(face(0.01), done(0.0)), "Face 1: sharp, restored where it is torn."),
         (
             FaceReport(face(0.01), replace(done(0.0), mended=0.1)),
-            "Face 0: sharp, restored where it is torn, with folds or scratches mended.",
+            "Face 1: sharp, restored where it is torn, with folds or scratches mended.",
         ),
         (
             FaceReport(face(0.05), LeftAlone("it is sharp (damage 0.05)")),
-            "Face 0: left alone, because it is sharp (damage 0.05).",
+            "Face 1: left alone, because it is sharp (damage 0.05).",
         ),
         (
             FaceReport(face(), done(guided=True), Match("anna", 0.934, 0.6, "")),
-            "Face 0: badly damaged, restored in full with anna's photographs, 93% sure.",
+            "Face 1: badly damaged, restored in full with anna's photographs, 93% sure.",
         ),
         (
             FaceReport(face(), done(guided=True), Match("anna", 0.934, 0.6, "named by hand", True)),
-            "Face 0: badly damaged, restored in full with anna's photographs, as you said.",
+            "Face 1: badly damaged, restored in full with anna's photographs, as you said.",
         ),
         (
             FaceReport(face(), done(), Match(None, 0.2, 0.1, "the likeliest is anna, 20% sure, 50% needed")),
-            "Face 0: badly damaged, restored in full without references (the likeliest is anna, 20% sure, 50% needed).",
+            "Face 1: badly damaged, restored in full without references (the likeliest is anna, 20% sure, 50% needed).",
         ),
-        (FaceReport(Face(0, 1, (0, 0, 9, 9), 1.0, POINTS), done()), "Face 1: restored in full."),
+        (FaceReport(Face(0, 1, (0, 0, 9, 9), 1.0, POINTS), done()), "Face 2: restored in full."),
     ],
 )
 def test_what_happened_in_a_sentence(report, said):

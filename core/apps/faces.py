@@ -59,7 +59,7 @@ def _lines(picture: dict[str, Any]) -> list[str]:
     for face in picture.get("faces", ()):
         x0, y0, x1, y1 = face["box"]
         turned = ", its picture is turned" if face["turned"] else ""
-        lines.append(f"  face {face['index']}: {x1 - x0:.0f}x{y1 - y0:.0f} px, {face['score']:.0%} sure{turned}")
+        lines.append(f"  face {face['number']}: {x1 - x0:.0f}x{y1 - y0:.0f} px, {face['score']:.0%} sure{turned}")
     return lines
 
 

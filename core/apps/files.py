@@ -65,7 +65,7 @@ def _expand(argument: str, out: Path | None, recursive: bool) -> Iterator[Job]:
         found = [_file(Path(name)) for name in names if Path(name).is_file()]
         yield from found or [Job(path, path, f"{path}: nothing fits this pattern; expected pictures. Check it.")]
     else:
-        yield Job(path, Path(path.name), f"{path}: no such file; expected a picture or a folder. Check the path.")
+        yield Job(path, Path(path.name), f"Cannot find '{path}'. Check the spelling, or drag the file here.")
 
 
 def _file(path: Path, folder: Path | None = None) -> Job:
@@ -95,7 +95,10 @@ def resolve_outputs(jobs: list[Job], out: Path, suffix: str | None = None) -> li
     """
     if out.suffix.lower() in FORMATS and not out.is_dir():
         if len(jobs) != 1:
-            raise UsageError(f"-o {out} names one file, but {len(jobs)} pictures were given; expected a folder there.")
+            raise UsageError(
+                f"{len(jobs)} photos but one output name ({out}). If a name has spaces, put it in quotes; else give a "
+                "folder."
+            )
         if suffix and FORMATS[suffix] != FORMATS[out.suffix.lower()]:
             raise UsageError(f"-o {out} and --format {suffix[1:]} name different formats; leave one of them out.")
         aimed = [Job(jobs[0].source, out, jobs[0].problem)]

@@ -254,7 +254,7 @@ def _write_maps(maps: Path, job: Job, faces: tuple[FaceReport, ...], out: Path) 
     for report in faces:
         found = report.restored and report.restored.diagnostics
         if found:
-            stem = f"{place}.face{report.face.index}"
+            stem = f"{place}.face{report.face.number}"
             write_photo(maps / f"{stem}.attribution.png", Photo(found.attribution))
             write_photo(maps / f"{stem}.invention.png", Photo(found.invention.expand(3, -1, -1)))
 

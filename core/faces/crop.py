@@ -245,4 +245,4 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def _name(face: Face) -> str:
-    return f"Face {face.index} of photograph {face.image}"
+    return f"Face {face.number} of photograph {face.image}"

@@ -48,7 +48,7 @@ def draw_faces(photo: Tensor, faces: Sequence[Face], max_side: int = 1024) -> Te
         for x, y in face.landmarks:
             x, y = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-        _label(draw, str(face.index), x0, y0, y1, image.size, colour)
+        _label(draw, str(face.number), x0, y0, y1, image.size, colour)
     return _tensor(image)
 
 

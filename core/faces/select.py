@@ -26,7 +26,7 @@ class Choice:
     Attributes:
         order: ``"number"`` (as they were numbered), or one of :data:`.detect.ORDERS`.
         indices: as :func:`parse_indices` reads them: with the order ``"number"`` the faces' own numbers, with any other
-            order their places in it, from 0, in each photograph; empty keeps all.
+            order their places in it, from 1, in each photograph; empty keeps all.
         min_size, max_size: of the longer side of the box [px]; a maximum of 0 is none.
         min_sharpness, max_sharpness: 0 to 1, see :mod:`.measure`; faces that were not measured pass.
     """
@@ -84,7 +84,10 @@ def select_faces(faces: Sequence[Face], choice: Choice) -> list[Face]:
 
 
 def parse_indices(text: str) -> set[int] | None:
-    """Numbers and ranges such as ``"0, 2-4"``; None where the text is empty.
+    """Numbers and ranges such as ``"1, 3-5"``; None where the text is empty.
+
+    Returns:
+        Indices, from 0: what is written are numbers, from 1.
 
     Raises:
         ValueError: anything else.
@@ -94,11 +97,11 @@ def parse_indices(text: str) -> set[int] | None:
     numbers: set[int] = set()
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
-        if not found or int(found[2] or found[1]) < int(found[1]):
+        if not found or int(found[2] or found[1]) < int(found[1]) or int(found[1]) < 1:
             raise ValueError(
-                f"The indices were '{text}'; expected numbers and ranges such as '0, 2-4', from 0 upwards."
+                f"The indices were '{text}'; expected numbers and ranges such as '1, 3-5', from 1 upwards."
             )
-        numbers.update(range(int(found[1]), int(found[2] or found[1]) + 1))
+        numbers.update(range(int(found[1]) - 1, int(found[2] or found[1])))
     return numbers
 
 

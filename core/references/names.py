@@ -25,12 +25,15 @@ def check_numbers(manual: Mapping[int, str | None], faces: Iterable[Face]) -> No
     known = sorted({face.index for face in faces})
     for number, name in manual.items():
         if known and number not in known:
-            there = ", ".join(map(str, known))
-            raise ValueError(f"{number}={name or NOBODY} names no face: expected one of the faces {there}.")
+            there = ", ".join(str(index + 1) for index in known)
+            raise ValueError(f"{number + 1}={name or NOBODY} names no face: expected one of the faces {there}.")
 
 
 def parse_manual(text: str) -> dict[int, str | None]:
-    """Numbers of faces and names, such as ``"1=anna, 2=none"``; nothing where the text is empty.
+    """Faces and names, such as ``"1=anna, 2=none"``; nothing where the text is empty.
+
+    Returns:
+        {index of a face, from 0: name or None}: what is written are numbers, from 1.
 
     Raises:
         ValueError: anything else.
@@ -38,10 +41,11 @@ def parse_manual(text: str) -> dict[int, str | None]:
     found: dict[int, str | None] = {}
     for part in filter(str.strip, re.split(r"[,\n]", text)):
         pair = re.fullmatch(r"\s*(\d{1,6})\s*=\s*(\S.*?)\s*", part)
-        if not pair or int(pair[1]) in found:
+        index = int(pair[1]) - 1 if pair else -1
+        if not pair or index in found or index < 0:
             raise ValueError(
-                f"The matches were '{text}'; expected numbers of faces and names such as '0=anna, 1={NOBODY}', each "
-                "number once."
+                f"The matches were '{text}'; expected numbers of faces, from 1, and names, such as "
+                f"'1=anna, 2={NOBODY}', each number once."
             )
-        found[int(pair[1])] = None if pair[2] == NOBODY else pair[2]
+        found[index] = None if pair[2] == NOBODY else pair[2]
     return found

@@ -22,7 +22,7 @@ def test_faces_are_numbered_and_listed(tmp_path, fakes, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said == [
         f"{tmp_path / 'in/a.png'}: 1 face",
-        "  face 0: 100x100 px, 90% sure",
+        "  face 1: 100x100 px, 90% sure",
         f"{tmp_path / 'in/b.png'}: failed",
     ]
     assert (tmp_path / "out/a.png").read_bytes() == b"mine"

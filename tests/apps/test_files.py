@@ -45,8 +45,8 @@ def test_nothing_is_done_where_an_input_would_be_overwritten(tmp_path, fakes, ca
     [
         (("x/a.png", "y/a.png", "-o", "out"), "would both be written to"),
         (("x/a.png", "y/a.png", "-o", "out", "--format", "jpg"), "would both be written to"),
-        (("x/a.png", "x/a.jpg", "-o", "out.png"), "2 pictures were given"),
-        (("x", "-o", "x/a.png"), "2 pictures were given"),
+        (("x/a.png", "x/a.jpg", "-o", "out.png"), "2 photos but one output name"),
+        (("x", "-o", "x/a.png"), "2 photos but one output name"),
         (("x/a.png", "-o", "b.png", "--format", "jpg"), "different formats"),
         (("x/a.png", "-o", "notes"), "is a file; expected a folder"),
         (("x/a.png", "-o", "out", "--report", "out/a.png"), "give another place"),

@@ -80,7 +80,7 @@ def test_half_outside():
 )
 def test_landmarks_that_are_no_face(landmarks, message):
     bad = replace(face(index=7), landmarks=landmarks)
-    with pytest.raises(ValueError, match="Face 7 of photograph 0") as error:
+    with pytest.raises(ValueError, match="Face 8 of photograph 0") as error:
         crop_faces([photo()], [bad])
     assert message in str(error.value)
 

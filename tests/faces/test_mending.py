@@ -111,7 +111,7 @@ def test_a_mask_beside_the_faces_changes_little(models: Models, torn: tuple[Tens
     options = RestoreOptions(blend=0.7)
     one, other = (restore_photos(clean[None], models, faces, options, damage=d) for d in (None, corner[None]))
     # The restorer sees the corner, too.
-    torch.testing.assert_close(one.pixels, other.pixels, rtol=0, atol=2e-3)
+    torch.testing.assert_close(one.pixels, other.pixels, rtol=0, atol=1 / 255)  # where a CPU has bfloat16 it is used
     assert torch.equal(one.pixels[0, :, :6, :6], other.pixels[0, :, :6, :6])
 
 

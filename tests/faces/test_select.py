@@ -18,12 +18,12 @@ FACES = [face(0, 0, 50, 0.9), face(0, 1, 90, 0.2), face(0, 2, 70), face(2, 0, 30
     ("choice", "expected"),
     [
         (Choice(), [0, 1, 2, 3, 4]),
-        (Choice(indices="1"), [1, 4]),
-        (Choice(indices="0, 2-9"), [0, 2, 3]),
-        (Choice("large-small", "0"), [1, 4]),
-        (Choice("large-small", "0", max_size=80), [2, 3]),
-        (Choice("left-right", "0"), [2, 4]),  # they were numbered from the right
-        (Choice("score", "0-1"), [1, 2, 3, 4]),
+        (Choice(indices="2"), [1, 4]),
+        (Choice(indices="1, 3-9"), [0, 2, 3]),
+        (Choice("large-small", "1"), [1, 4]),
+        (Choice("large-small", "1", max_size=80), [2, 3]),
+        (Choice("left-right", "1"), [2, 4]),  # they were numbered from the right
+        (Choice("score", "1-2"), [1, 2, 3, 4]),
         (Choice("large-small"), [0, 1, 2, 3, 4]),
         (Choice(min_size=70, max_size=90), [1, 2]),
         (Choice(min_sharpness=0.4, max_sharpness=0.6), [2, 3, 4]),  # what was not measured passes
@@ -36,9 +36,9 @@ def test_faces_are_selected(choice, expected):
 
 def test_indices_are_numbers_and_ranges():
     assert parse_indices("") is parse_indices("  ") is None
-    assert parse_indices("3") == {3} and parse_indices(" 0,2 - 4, 3 ") == {0, 2, 3, 4}
-    for wrong in ("a", "1,,2", "3-1", "-1", "1.5", "1;2", "9999999"):
-        with pytest.raises(ValueError, match=r"indices were '.*'; expected numbers and ranges such as '0, 2-4'"):
+    assert parse_indices("3") == {2} and parse_indices(" 1,3 - 5, 4 ") == {0, 2, 3, 4}
+    for wrong in ("a", "1,,2", "3-1", "-1", "1.5", "1;2", "0", "0-2", "9999999"):
+        with pytest.raises(ValueError, match=r"indices were '.*'; expected numbers and ranges such as '1, 3-5'"):
             parse_indices(wrong)
 
 

@@ -8,10 +8,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "nodes" / "examples"
 PATIENCE = 60_000  # ms that a busy machine may take
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-SHOWN = (
-    "(() => [...document.querySelectorAll('#compare img, #single img')].filter(i => i.offsetParent).map(i => i.src))"
-)
+LAPTOP, LARGE, PHONE = ({"width": width, "height": height} for width, height in ((1400, 900), (1920, 1080), (390, 844)))
+SHOWN = "(() => [...document.querySelectorAll('#stage .canvas img')].filter(i => i.src).map(i => i.src))"
+INPUTS = {"references": "#rail > .html-container .rail > .drop input", "more": "#stage .add input"}
 # Until the page was drawn ten times: what follows upon an answer is asked for between two of them.
 FRAMES = """() => new Promise(done => {
     const next = left => left ? requestAnimationFrame(() => next(left - 1)) : done();
@@ -21,12 +20,13 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 
 
 def give(page, where, *files):
-    page.set_input_files(f"#{where} input[type=file]", [str(file) for file in files])
+    """Photographs at first, more of them, or references."""
+    page.set_input_files(INPUTS.get(where, "#welcome input[type=file]"), [str(file) for file in files])
 
 
 def with_photograph(page, *files):
     give(page, "photos", *(files or (EXAMPLES / "man_damaged.jpg",)))
-    page.wait_for_selector("#compare img")
+    page.wait_for_selector("#stage .after[src]")
     settle(page)
 
 
@@ -50,9 +50,7 @@ def settle(page):
 
 def shown(page):
     """The addresses of the pictures of the result that are seen."""
-    return page.eval_on_selector_all(
-        "#compare img, #single img", "all => all.filter(i => i.offsetParent).map(i => i.src)"
-    )
+    return page.evaluate(f"{SHOWN}()")
 
 
 def changed(page, before):
@@ -69,6 +67,11 @@ def slide(page, name, value):
     """Type a value beside a slider, as one may."""
     page.locator(f"#{name} input[type=number]").fill(str(value))
     page.keyboard.press("Tab")
+
+
+def look(page, name):
+    """Choose what is shown."""
+    page.locator("#view label", has_text=name).click()
 
 
 def saved(page, click, tmp_path):

@@ -6,7 +6,6 @@ import httpx
 from pages import EXAMPLES
 
 PATIENCE = 60  # s that a busy machine may take
-FILE = {"_type": "gradio.FileData"}
 
 
 class Guest:
@@ -43,7 +42,7 @@ class Guest:
     def take(self, *paths, references=False):
         """Give the page photographs by their paths, and what it is told of them in the end."""
         event = "take_references" if references else "take_photos"
-        answer = self.join(event, None, [{"path": path, "meta": FILE} for path in paths])
+        answer = self.join(event, event_data={"files": [{"path": path} for path in paths], "face": None})
         assert answer.status_code == 200, answer.text
         done = next(news for news in self.heard() if news["msg"] == "process_completed")
         return json.dumps(done["output"], ensure_ascii=False)

@@ -18,7 +18,7 @@ def test_faces_are_found_and_shown(run, comfy):
     again = run("FacesFromBoxes", image=truth, boxes=boxes)[0]
     for a, b in zip(faces.faces, again.faces, strict=True):  # landmarks are found again in the boxes
         assert np.abs(np.array(a.landmarks) - np.array(b.landmarks)).max() < 3
-    right_only, count = run("SelectFaces", faces=faces, indices="1").args
+    right_only, count = run("SelectFaces", faces=faces, indices="2").args
     assert count == 1 and right_only.faces == faces.faces[1:] and right_only.photos == faces.photos
 
 

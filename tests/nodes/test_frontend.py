@@ -262,9 +262,9 @@ PLACEHOLDER = """([kind, name]) => {
 @pytest.mark.parametrize(
     "kind, name, empty",
     [
-        ("RestoreFaces", "manual", "1=anna, 2=none"),
-        ("MatchReferences", "manual", "1=anna, 2=none"),
-        ("SelectFaces", "indices", "all, or 0, 2-4"),
+        ("RestoreFaces", "manual", "e.g. 1=anna, 2=none"),
+        ("MatchReferences", "manual", "e.g. 1=anna, 2=none"),
+        ("SelectFaces", "indices", "all, or 1, 3-5"),
     ],
 )
 def test_an_empty_text_shows_what_may_be_written(frontend, kind, name, empty):

@@ -304,7 +304,7 @@ def test_two_branches_each_paste_their_own_face(server):
     image = "photo"
     for i, name in enumerate("AB"):
         graph |= {
-            f"select {name}": node("SelectFaces", faces=["faces", 0], indices=str(i)),
+            f"select {name}": node("SelectFaces", faces=["faces", 0], indices=str(i + 1)),
             f"crop {name}": node("CropFaces", faces=[f"select {name}", 0], image=["photo", 0]),
             f"restored {name}": node("RestoreCrops", crops=[f"crop {name}", 0]),
             f"paste {name}": node(
@@ -362,7 +362,9 @@ def test_the_photo_mask_says_where_to_paste(server, photo, mask):
 
 
 def test_the_example_in_the_readme_runs(server):
-    prompt = json.loads(re.search(r"-d '(\{.*?\})'\n```", (ROOT / "README.md").read_text(), re.S)[1])["prompt"]
+    prompt = json.loads(re.search(r"-d '(\{.*?\})'\n```", (ROOT / ".github/docs/library.md").read_text(), re.S)[1])[
+        "prompt"
+    ]
     photo = ROOT / "tests" / "photos" / "astronaut_damaged.jpg"
     (server.base / "input" / "photo.png").write_bytes(photo.read_bytes())
     result = server.run({key: (value["class_type"], value["inputs"]) for key, value in prompt.items()})

@@ -79,7 +79,7 @@ def test_a_number_that_is_left_open_reads_auto(frontend):
 
 def test_an_empty_text_shows_what_may_be_written(frontend):
     frontend.load(template("03"))
-    assert frontend.page.locator("[aria-label=manual]").first.get_attribute("placeholder") == "1=anna, 2=none"
+    assert frontend.page.locator("[aria-label=manual]").first.get_attribute("placeholder") == "e.g. 1=anna, 2=none"
 
 
 NAMES = """() => {

@@ -85,13 +85,13 @@ def test_faces_are_matched_by_likeness_and_by_hand(run, known, two_people, monke
     monkeypatch.setattr("resemblance.core.faces.evidence.CERTAIN", 1.0)
     assert matched() == matched(threshold=0.7) == ["anna", "bob"]
     assert matched(threshold=0.95) == ["", ""]
-    assert matched(manual="0=none") == ["", "bob"]
-    assert [face.by_hand for face in run("MatchReferences", **given, manual="0=none")[0].faces] == [True, False]
-    assert matched(manual="0=bob, 1=anna") == ["bob", "anna"]
+    assert matched(manual="1=none") == ["", "bob"]
+    assert [face.by_hand for face in run("MatchReferences", **given, manual="1=none")[0].faces] == [True, False]
+    assert matched(manual="1=bob, 2=anna") == ["bob", "anna"]
     monkeypatch.setattr("resemblance.core.faces.evidence.CERTAIN", 3.0)  # too little to be in two places
     given["references"] = replace(known.references, people=known.references.people[:1])
     assert matched() == ["anna", ""]
-    assert matched(manual="1=anna") == ["", "anna"]
+    assert matched(manual="2=anna") == ["", "anna"]
     given["references"] = known.references
     swapped = torch.cat([two_people.damaged, two_people.damaged.flip(2)])
     faces = run("DetectFaces", image=swapped, detector="built-in")[0]
@@ -126,13 +126,17 @@ def test_what_is_asked_of_references_must_be_there(run, codeformer, known, two_p
     whole = {"image": two_people.damaged, "references": known.references}
     given = whole | {"faces": two_people.faces}
     for name, values, message in (
-        ("MatchReferences", given | {"manual": "0=carl"}, "'carl' is not among the people .* one of anna, bob"),
+        ("MatchReferences", given | {"manual": "1=carl"}, "'carl' is not among the people .* one of anna, bob"),
         (
             "RestoreFaces",
-            {"image": two_people.damaged, "references": known.references, "manual": "0=carl"},
+            {"image": two_people.damaged, "references": known.references, "manual": "1=carl"},
             "'carl' is not among the people",
         ),
-        ("MatchReferences", given | {"manual": "anna"}, "The matches were 'anna'; expected numbers of faces and names"),
+        (
+            "MatchReferences",
+            given | {"manual": "anna"},
+            "The matches were 'anna'; expected numbers of faces, from 1, and names",
+        ),
         ("MatchReferences", given | {"image": two_people.damaged[:, :99]}, "found in other photographs"),
         ("EncodeReferences", {"image": two_people.truth[:0], "restorer": codeformer}, "empty batch"),
         ("EncodeReferences", {"image": two_people.truth, "person": "", "restorer": codeformer}, "names no person"),

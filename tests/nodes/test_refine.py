@@ -14,7 +14,9 @@ def test_refining_stands_between_encoding_and_drawing(run, person):
     refined, mask, invented, report = run("RefineLatent", tokens=tokens, steps=2, seed=5).args
     expected = refine_tokens(tokens, RefinementOptions(2, seed=5))
     assert torch.equal(refined.content, expected.tokens.content) and not torch.equal(refined.content, tokens.content)
-    assert json.loads(report) == [{"image": 0, "index": 0, "candidate": 0, "stopped": None, "spread": None}]
+    assert json.loads(report) == [
+        {"image": 0, "index": 0, "number": 1, "candidate": 0, "stopped": None, "spread": None}
+    ]
     assert torch.allclose(mask, expected.mask[:, 0].clamp(0, 1)) and mask.shape == (1, 448, 448)
     assert not mask[:, :60].any() and mask[0, 224, 224] > 0.99 and mask.max() <= 1 and not invented.any()
     other = run("RefineLatent", tokens=tokens, steps=2)[0]

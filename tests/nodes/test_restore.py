@@ -49,9 +49,9 @@ def test_restore_faces_reports_and_works_in_chunks(run, nodes, monkeypatch):
     assert [e["image"] for e in entries["images"]] == [0, 1, 2]
     assert [len(e["faces"]) for e in entries["images"]] == [1, 0, 1]
     assert [e["said"] for e in entries["images"]] == [
-        ["Face 0: badly damaged, restored in full."],
+        ["Face 1: badly damaged, restored in full."],
         ["No face was found."],
-        ["Face 0: badly damaged, restored in full."],
+        ["Face 1: badly damaged, restored in full."],
     ]
     assert entries["images"][0]["faces"][0]["strength"] == 1.0
     alone = run("RestoreFaces", image=batch[2:], detector="built-in", strength=1.0)
@@ -78,7 +78,7 @@ def test_restore_faces_takes_references_or_photographs(run, codeformer, known, t
     assert all(set(face["identity_to_references"]) >= {"before", "restored_with"} for face in faces)
     assert not torch.equal(guided, blind) and torch.equal(guided[mask == 0], two_people.damaged[mask == 0])
     assert torch.equal(run("RestoreFaces", **given, references=known.references, reference_strength=0.0)[0], blind)
-    one = run("RestoreFaces", **given, references=known.references, manual="0=none")[0]
+    one = run("RestoreFaces", **given, references=known.references, manual="1=none")[0]
     assert torch.equal(one[:, :, :544], blind[:, :, :544]) and torch.equal(one[:, :, 640:], guided[:, :, 640:])
     # A photograph of one of the two: the other is restored as without.
     one, mask, report = run("RestoreFaces", **given, reference_image=two_people.references[0]).args
@@ -123,9 +123,9 @@ def test_restore_faces_restores_what_a_mask_calls_damage_on_a_sharp_face(run):
 @pytest.mark.parametrize(
     ("manual", "words"),
     [
-        ("hello", "expected numbers of faces and names"),
-        ("0=zoe", "'zoe' is not among the people of the references; expected one of person"),
-        ("7=person", "7=person names no face: expected one of the faces 0"),
+        ("hello", "expected numbers of faces, from 1, and names"),
+        ("1=zoe", "'zoe' is not among the people of the references; expected one of person"),
+        ("7=person", "7=person names no face: expected one of the faces 1"),
     ],
 )
 def test_wrong_names_by_hand_are_told_before_photographs_are_read(run, monkeypatch, manual, words):
@@ -184,5 +184,5 @@ def test_what_was_done_is_shown_and_logged(run, caplog):
     damaged = run("ExamplePhoto", name="woman")[0]
     with caplog.at_level("INFO"):
         output = run("RestoreFaces", image=damaged, detector="built-in")
-    assert "Image 0. Face 0: badly damaged, restored in full." in caplog.text and "took" in caplog.text
+    assert "Image 0. Face 1: badly damaged, restored in full." in caplog.text and "took" in caplog.text
     assert len(output.ui.as_dict()["images"]) == 1

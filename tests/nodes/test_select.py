@@ -24,13 +24,13 @@ def test_faces_are_selected_by_number_order_and_size(run, photos):
         return [(face.image, face.index) for face in chosen.faces]
 
     assert kept() == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
-    assert kept(indices="1") == [(0, 1), (1, 1)]
-    assert kept(indices=" 0, 2-9") == [(0, 0), (0, 2), (1, 0)]
-    assert kept(order="large-small", indices="0") == [(0, 1), (1, 1)]
-    assert kept(order="large-small", indices="0", max_size=80) == [(0, 2), (1, 0)]
+    assert kept(indices="2") == [(0, 1), (1, 1)]
+    assert kept(indices=" 1, 3-9") == [(0, 0), (0, 2), (1, 0)]
+    assert kept(order="large-small", indices="1") == [(0, 1), (1, 1)]
+    assert kept(order="large-small", indices="1", max_size=80) == [(0, 2), (1, 0)]
     assert kept(min_size=60, max_size=100) == [(0, 1), (0, 2)]
     assert kept(min_sharpness=0.4, max_sharpness=0.6) == [(0, 2), (1, 0), (1, 1)]
     assert kept(indices="7") == []
     for wrong in ("a", "1,,2", "3-1", "-1", "1.5"):
-        with pytest.raises(ValueError, match=r"The indices were .*; expected numbers and ranges such as '0, 2-4'"):
+        with pytest.raises(ValueError, match=r"The indices were .*; expected numbers and ranges such as '1, 3-5'"):
             kept(indices=wrong)

@@ -14,7 +14,7 @@ def test_transfer_changes_the_matched_faces_alone(run, codeformer, known, two_pe
         faces=two_people.faces,
         image=two_people.damaged,
         references=known.references,
-        manual="1=none",
+        manual="2=none",
     )[0]
     labelled = run(
         "EncodeTokens",

@@ -190,9 +190,9 @@ def workflow(
     Args:
         photo: name of the photograph's file, to be put into ComfyUI's folder ``input``, as those of the references.
         detector: which found the faces.
-        indices: numbers of the faces to restore, from 0.
+        indices: of the faces to restore.
         references: (file name, person) of each photograph that is read.
-        manual: {number of a face: person, or None for nobody}, named by hand.
+        manual: {index of a face: person, or None for nobody}, named by hand.
         settings: of the sliders.
         most_faces: at most so many faces are found.
 
@@ -210,10 +210,10 @@ def workflow(
         people = graph.add("ResemblanceEncodeReferences", column + 1, y, values, (picture, 0), None, onto)
     if people:
         column += 2
-        by_hand = ", ".join(f"{face}={person or NOBODY}" for face, person in sorted(manual.items()))
+        by_hand = ", ".join(f"{face + 1}={person or NOBODY}" for face, person in sorted(manual.items()))
         wires = (faces, 0), (image, 0), (people, 0)
         faces = graph.add("ResemblanceMatchReferences", column, 0, [-1, by_hand], *wires)
-    chosen = ", ".join(map(str, indices))
+    chosen = ", ".join(str(face + 1) for face in indices)
     faces = graph.add("ResemblanceSelectFaces", column, 440, ["number", chosen, 0, 0, 0, 1], (faces, 0))
     crops = graph.add("ResemblanceCropFaces", column, 720, [512, 0], (faces, 0), (image, 0))
     tokens = graph.add("ResemblanceEncodeTokens", column, 930, ["nearest", 4, 1], (crops, 0))

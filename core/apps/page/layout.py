@@ -1,21 +1,19 @@
-"""What is on the page, from top to bottom."""
+"""What is on the page: the photograph, and beside it the people, the look, how true it is, and saving it."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import gradio as gr
 
-from ...files.images import FORMATS
 from ...refinement import STEPS
-from . import words
-from .limits import MEGABYTES, PHOTOS, REFERENCES
+from . import parts, words
+from .demonstration import Demonstration
+from .graph import Settings
 from .people import Studio
 
-COMPARE, BEFORE, AFTER, INVENTED, TAKEN = "Compare", "Before", "After", "Invented", "From references"
-VIEWS = (COMPARE, BEFORE, AFTER, INVENTED, TAKEN)
-ONE, WHOLE = "One face", "Whole photograph"
-SUFFIXES = {"PNG (nothing is lost)": ".png", "JPEG (smaller file)": ".jpg"}
+SUFFIXES = {words.PNG: ".png", words.JPEG: ".jpg"}
 CSS, SCRIPT = (Path(__file__).with_name(name) for name in ("page.css", "page.js"))
 # gradio's own colours of small text and buttons fall short of 4.5 to 1 (WCAG 2, AA).
 CONTRAST = {
@@ -38,143 +36,116 @@ CONTRAST = {
 }
 
 
+def looks(content: float) -> dict[str, Settings]:
+    """The looks that can be chosen, for a restorer whose own content weight is so much."""
+    return {
+        words.FAITHFUL: Settings(content, 0.6, 0.6, 0),
+        words.BALANCED: Settings(content, 1.0, 1.0, 0),
+        words.STRONG: Settings(math.floor(15 * content) / 20, 1.0, 1.0, 1),
+    }
+
+
 class Layout:
     """The components, each under its name.
 
     Args:
         studio: the networks; the page shows no control for what they cannot do.
         alone: whether only this computer can reach the page.
+        shown: what is seen before there is a photograph.
     """
 
-    def __init__(self, studio: Studio, alone: bool) -> None:
+    def __init__(self, studio: Studio, alone: bool, shown: Demonstration) -> None:
         self.studio = studio
-        gr.HTML(words.HEAD.format(where=words.ALONE if alone else words.SERVED), padding=False)
-        with gr.Row(elem_classes="columns"):
-            with gr.Column(scale=5, min_width=330):
-                self._lay_photographs()
-                self._lay_references()
-            with gr.Column(scale=6, min_width=330):
-                self._lay_result()
-
-    def _lay_photographs(self) -> None:
-        gr.HTML("<h2>1. The photograph</h2>", padding=False)
-        self.photos = gr.File(
-            label=f"Photographs, up to {PHOTOS} of {MEGABYTES} MB each",
-            file_count="multiple",
-            file_types=list(FORMATS),
-            height=150,
-            elem_id="photos",
-        )
+        self.looks = looks(studio.restorer.default_content)
+        gr.HTML(words.head(alone), padding=False)
         self.notice = gr.HTML(padding=False, elem_id="notice")
-        self.which = gr.Dropdown(label="Photograph that is shown", visible=False, elem_id="which")
-        self.numbered = gr.Image(
-            label="Faces, numbered",
-            show_label=False,
-            interactive=False,
-            visible=False,
-            buttons=[],
-            format="jpeg",
-            elem_id="numbered",
-        )
-        self.chosen = gr.CheckboxGroup(label="Faces to restore", visible=False, elem_id="chosen")
+        self.welcome = parts.welcome(shown.before, shown.after, shown.examples)
+        with gr.Row(visible=False, elem_id="work") as self.work:
+            with gr.Column(scale=2, min_width=320, elem_id="left"):
+                self.view = gr.Radio(
+                    [words.WHOLE],
+                    value=words.WHOLE,
+                    label=words.SHOW,
+                    show_label=False,
+                    container=False,
+                    elem_id="view",
+                )
+                self.stage = parts.stage()
+                self.legend = gr.HTML(padding=False, elem_id="legend")
+            with gr.Column(scale=1, min_width=320, elem_id="right"):
+                self.tabs = gr.Radio(
+                    [words.PEOPLE, words.LOOK, words.SAVE],
+                    value=words.PEOPLE,
+                    label=words.SHOW,
+                    show_label=False,
+                    container=False,
+                    interactive=True,
+                    elem_id="tabs",
+                )
+                with gr.Column(elem_id="steps-of-work"):
+                    self._lay_people()
+                    self._lay_look()
+                self._lay_saving()
 
-    def _lay_references(self) -> None:
-        gr.HTML(
-            "<h2>2. Better photographs of the same people</h2>"
-            '<p class="hint">If you have some. Three to five of each person are enough; who is who is found out.</p>',
-            padding=False,
-        )
-        self.references = gr.File(
-            label=f"Reference photographs, up to {REFERENCES}",
-            file_count="multiple",
-            file_types=list(FORMATS),
-            height=150,
-            elem_id="references",
-        )
-        self.unread = gr.HTML(padding=False)
-        self.verdicts = gr.HTML(padding=False, elem_id="verdicts")
-        with gr.Accordion("Not right? Say who is who", open=False, visible=False, elem_id="by-hand") as self.by_hand:
-            self.whose = gr.Dropdown(label="This reference photograph", elem_id="whose")
-            self.belongs = gr.Dropdown(label="shows the person of", elem_id="belongs")
+    def _lay_people(self) -> None:
+        with gr.Column(elem_id="people"):
+            gr.HTML(f"<h2>{words.PEOPLE}</h2>", padding=False)
+            self.people = parts.people()
 
-    def _lay_result(self) -> None:
-        own = self.studio.restorer.default_content
-        gr.HTML("<h2>3. The restored face</h2>", padding=False)
-        self.empty = gr.HTML(words.EMPTY, padding=False)
-        with gr.Column(visible=False, elem_id="work") as self.work:
-            with gr.Row():
-                self.scope = gr.Radio([ONE, WHOLE], value=ONE, label="Look at", elem_id="scope", scale=2, min_width=310)
-                self.face = gr.Dropdown(label="Face", elem_id="face", min_width=120)
-            self.view = gr.Radio(list(VIEWS), value=COMPARE, label="Show", elem_id="view")
-            self.compare = gr.ImageSlider(
-                label="Before | after: drag the line",
-                interactive=False,
-                buttons=["fullscreen"],
-                format="jpeg",
-                max_height=640,
-                elem_id="compare",
+    def _lay_look(self) -> None:
+        balanced = self.looks[words.BALANCED]
+        with gr.Column(elem_id="look"):
+            gr.HTML(f"<h2>{words.LOOK}</h2>", padding=False)
+            self.preset = gr.Radio(
+                [*self.looks, words.OWN],
+                value=words.BALANCED,
+                label=words.LOOK,
+                show_label=False,
+                container=False,
+                elem_id="preset",
             )
-            self.single = gr.Image(
-                label="Picture",
-                interactive=False,
-                visible=False,
-                buttons=["fullscreen"],
-                format="jpeg",
-                elem_id="single",
-            )
-            self.legend = gr.HTML(padding=False, elem_id="legend")
-            self.identity = gr.HTML(padding=False, elem_id="identity", elem_classes="identity")
-            with gr.Group():
+            self.sets = gr.HTML(words.look(balanced), padding=False)
+            with gr.Accordion(words.ADJUST, open=False, elem_id="adjust"):
                 self.content = gr.Slider(
-                    0,
-                    1,
-                    own,
-                    step=0.05,
-                    label="Content: how closely to keep to the photograph",
-                    info="Lower it when damage still shows, raise it when the person is not recognised.",
-                    elem_id="content",
+                    0, 1, balanced.content, step=0.05, label=words.CLOSE, info=words.CLOSE_HINT, elem_id="content"
                 )
                 self.quality = gr.Slider(
-                    0,
-                    1,
-                    1,
-                    step=0.05,
-                    label="Quality: how much fine texture to renew",
-                    info="0 leaves the photograph's own texture, with its blur.",
-                    elem_id="quality",
+                    0, 1, balanced.quality, step=0.05, label=words.SHARPEN, info=words.SHARPEN_HINT, elem_id="quality"
                 )
                 self.strength = gr.Slider(
-                    0,
-                    1,
-                    1,
-                    step=0.05,
-                    label="References: how much to take from the other photographs",
-                    info="Lower it when a face takes on too much of them.",
-                    visible=False,
-                    elem_id="strength",
+                    0, 1, balanced.strength, step=0.05, label=words.OTHERS, info=words.OTHERS_HINT, elem_id="strength"
                 )
                 self.steps = gr.Slider(
                     0,
                     STEPS,
-                    0,
+                    balanced.steps,
                     step=1,
-                    label="Refinement: steps towards what faces look like",
-                    info="For faces that are hardly there; what it adds is invented. 0 is off.",
+                    label=words.REBUILD,
+                    info=words.REBUILD_HINT,
                     visible=self.studio.restorer.prior is not None,
                     elem_id="steps",
                 )
-            gr.HTML("<h2>4. Save it in full size</h2>", padding=False)
-            self.format = gr.Radio(list(SUFFIXES), value=next(iter(SUFFIXES)), label="As", elem_id="format")
+
+    def _lay_saving(self) -> None:
+        with gr.Column(elem_id="save"):
+            with gr.Row(elem_id="truth"):
+                self.trust = gr.HTML(padding=False, elem_id="trust")
+                self.where = gr.Button(words.WHERE, size="sm", elem_id="where", scale=0, min_width=120)
             with gr.Row():
-                self.restore = gr.Button("Restore this photograph", variant="primary", elem_id="restore")
-                self.all = gr.Button("Restore all", visible=False, elem_id="restore-all")
-                self.stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-            self.progress = gr.HTML(padding=False, elem_id="progress")
-            self.files = gr.File(
-                label="Restored photographs: click one to save it",
-                file_count="multiple",
-                interactive=False,
-                visible=False,
-                elem_id="files",
+                self.one = gr.Button(words.SAVE_ONE, variant="primary", elem_id="save-one")
+                self.all = gr.Button(words.SAVE_ALL, visible=False, elem_id="save-all")
+                self.stop = gr.Button(words.STOP, variant="stop", visible=False, elem_id="stop")
+            self.format = gr.Radio(
+                list(SUFFIXES),
+                value=words.PNG,
+                label=words.FORMAT,
+                show_label=False,
+                container=False,
+                elem_id="format",
             )
-            self.graph = gr.DownloadButton("Save the same steps as a ComfyUI workflow", size="sm", elem_id="workflow")
+            self.progress = gr.HTML(padding=False, elem_id="progress")
+            self.download = parts.download()
+            with gr.Accordion(words.GRAPH, open=False, elem_id="comfy"):
+                self.graph = gr.DownloadButton(words.GRAPH_SAVE, size="sm", elem_id="workflow")
+                gr.HTML(f'<p class="hint">{words.GRAPH_HINT}</p>', padding=False)
+            gr.HTML(f'<p class="hint">{words.ONLY_FACES}</p>', padding=False)

@@ -23,6 +23,7 @@ from ...references.encoding import encode_references
 from ...references.likeness import mean_identity_embedding
 from ...references.matching import ENOUGH, Match, labelled, match_faces
 from ...references.views import ReferencePhoto
+from .pictures import thumbnail
 
 Progress = Callable[[], None]
 NOBODY = -1  # in place of a face's number: the photograph is of nobody here
@@ -73,6 +74,7 @@ class Reference:
         name: of its file.
         path: of the visitor's own copy.
         seen: the face in it, as of a person of their own; None where it cannot be used by itself.
+        thumbnail: of that face, or of the photograph, as the address of itself; None where it cannot be read.
         problem: why not, or None.
         several: whether it cannot because it shows several faces, and nothing says whose is meant.
         quality: what was measured on the face.
@@ -81,6 +83,7 @@ class Reference:
     name: str
     path: Path
     seen: Person | None
+    thumbnail: str | None
     problem: str | None
     several: bool = False
     quality: FaceQuality | None = None
@@ -88,11 +91,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a reference photograph: whether it serves a face, and which or why not, in a sentence."""
+    """What became of a reference photograph.
+
+    Attributes:
+        name: of its file.
+        used: whether it serves a face.
+        text: which, or why not, in a sentence.
+        plain: whether it serves one face and there is no more to say.
+    """
 
     name: str
     used: bool
     text: str
+    plain: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +136,9 @@ def look_at(name: str, path: Path, studio: Studio) -> Reference:
     found = encode_references([photo], studio.restorer, studio.models.telling_apart, studio.detect_all)
     if found.people:
         seen = found.people[0]
-        return Reference(name, path, seen, None, quality=seen.qualities[0])
-    return Reference(name, path, None, found.refused[0][1], len(studio.detect_all(pixels[None])) > 1)
+        return Reference(name, path, seen, thumbnail(seen.faces[0]), None, quality=seen.qualities[0])
+    several = len(studio.detect_all(pixels[None])) > 1
+    return Reference(name, path, None, thumbnail(pixels), found.refused[0][1], several)
 
 
 def match(
@@ -165,6 +177,13 @@ def match(
     matches: tuple[Match | None, ...] = (None,) * len(crops)
     if people:
         matches = match_faces(crops, references, studio.models.telling_apart, manual=manual)
+        # Who was said to be one face is no other that is only alike.
+        others = [
+            n for n, found in enumerate(matches) if found and not found.by_hand and found.person in manual.values()
+        ]
+        if others:
+            manual |= dict.fromkeys(others)
+            matches = match_faces(crops, references, studio.models.telling_apart, manual=manual)
     told = {person.name: _told(person, references, matches, crops, studio.models.telling_apart) for person in people}
     verdicts = []
     for reference in given:
@@ -172,10 +191,11 @@ def match(
         if by_hand.get(reference.path) == NOBODY:
             verdicts.append(Verdict(reference.name, False, "Left out, as you said."))
         elif shown:
-            texts = [text for used, text in shown if used]
+            texts = [text for used, _, text in shown if used]
+            plain = len(texts) == 1 and shown[0][1] and reference.path not in doubted
             if texts and reference.path in doubted:
                 texts.append(f"It counts for less: {doubted[reference.path]}.")
-            verdicts.append(Verdict(reference.name, bool(texts), " ".join(texts) or shown[0][1]))
+            verdicts.append(Verdict(reference.name, bool(texts), " ".join(texts) or shown[0][2], plain))
         else:
             reason = reference.problem or refused.get(reference.path) or "it cannot be read"
             text = f"Not used: {reason[:1].lower()}{reason[1:].rstrip('.')}."
@@ -222,24 +242,26 @@ def _chance(reference: Reference, members: Sequence[Reference], embedder: Embedd
 
 def _told(
     person: Person, references: References, matches: Sequence[Match | None], crops: Crops, embedders: Embedders
-) -> tuple[bool, str]:
-    """Whether a person's photographs serve a face, and which or why not, in a sentence."""
-    serves = [f"face {n + 1}{_how(found)}" for n, found in enumerate(matches) if found and found.person == person.name]
-    if serves:
-        return True, f"Used for {' and '.join(serves)}."
+) -> tuple[bool, bool, str]:
+    """Whether a person's photographs serve a face, whether there is no more to say, and which or why not."""
+    served = [(n, found) for n, found in enumerate(matches) if found and found.person == person.name]
+    if served:
+        plain = len(served) == 1 and (not served[0][1].by_hand or (served[0][1].chance or 0.0) >= ENOUGH)
+        return True, plain, f"Used for {' and '.join(f'face {n + 1}{_how(found)}' for n, found in served)}."
     if not len(crops):
-        return False, "Not used: there is no face to use it for."
+        return False, False, "Not used: there is no face to use it for."
     # As if nobody else could be in the photograph.
     alone = match_faces(crops, replace(references, people=(person,)), embedders)
     chances = [found.chance or 0.0 for found in alone]
     best = chances.index(max(chances))
     taken = matches[best]
     if alone[best].person and taken and taken.person:
-        return False, f"Not used: face {best + 1} is matched to another person's photographs."
-    return False, (
-        f"Not used: no face here is likely to be this person (the likeliest is face {best + 1}, {chances[best]:.0%} "
-        "sure). If you know whose it is, say so below."
+        return False, False, f"Not used: face {best + 1} is matched to another person's photographs."
+    likeliest = f"the likeliest is face {best + 1}, {chances[best]:.0%} sure"
+    text = (
+        f"Not used: no face here is likely to be this person ({likeliest}). If you know whose it is, choose the face."
     )
+    return False, False, text
 
 
 def _how(found: Match) -> str:

@@ -1,4 +1,4 @@
-"""Pictures for the page: faces with their numbers, overlays, and the files in which they are shown."""
+"""Pictures for the page: overlays, thumbnails, and the files in which they are shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from ...faces.measure import luma
-from ...faces.preview import COLOURS, draw_faces
+from ...faces.preview import COLOURS
 from ...files.images import write_atomically
-from .session import SHOWN, Opened
 
 INVENTED = COLOURS[1]
-DIMMED = 0.35  # how much of a face that is left out is kept
 NEWEST = 60  # pictures that are kept of a session; the page shows three at once
 
 
@@ -50,28 +47,19 @@ def show(picture: np.ndarray, folder: Path) -> str:
     return str(file)
 
 
-def numbered(opened: Opened) -> np.ndarray:
-    """The photograph as it is shown, its faces numbered from 1; those that are left out are greyed."""
-    small = opened.small.clone()
-    faces = []
-    for face in opened.faces:
-        x0, y0, x1, y1 = (v * opened.scale for v in face.box)
-        if face.index not in opened.chosen:
-            rows, columns = slice(max(0, int(y0)), int(y1) + 1), slice(max(0, int(x0)), int(x1) + 1)
-            small[:, rows, columns] = DIMMED * small[:, rows, columns] + (1 - DIMMED) * 0.5
-        faces.append(replace(face, index=face.index + 1, box=(x0, y0, x1, y1), landmarks=()))
-    return array(draw_faces(small, faces, SHOWN))
-
-
-def invented(after: Tensor, invention: Tensor) -> np.ndarray:
-    """A face in grey, orange where it was invented."""
+def invented(after: Tensor, invention: Tensor) -> Tensor:
+    """A face (3,h,w) in grey, orange where it was invented by `invention` (1,h,w)."""
     grey = luma(after)[None].expand(3, -1, -1)
     colour = after.new_tensor(INVENTED)[:, None, None] / 255
-    return array(grey + invention * 0.75 * (colour - grey))
+    return grey + invention * 0.75 * (colour - grey)
 
 
-def thumbnail(face: Tensor, side: int = 96) -> str:
-    """A small picture as the address of itself, to stand in HTML."""
+def thumbnail(picture: Tensor, side: int = 96) -> str:
+    """The middle square of a picture (3,h,w), small, as the address of itself, to stand in HTML."""
+    height, width = picture.shape[-2:]
+    square = min(height, width)
+    top, left = (height - square) // 2, (width - square) // 2
+    middle = Image.fromarray(array(picture[:, top : top + square, left : left + square]))
     buffer = io.BytesIO()
-    Image.fromarray(array(face)).resize((side, side), Image.Resampling.BOX).save(buffer, "JPEG", quality=85)
+    middle.resize((side, side), Image.Resampling.BOX).save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

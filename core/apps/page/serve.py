@@ -11,18 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import torch
-
 from ...faces.detect import detect_faces
-from ...geometry import TEMPLATE_SIZE
 from ...loading import load_models
 from ..arguments import AppArguments
 from ..console import FAILURES, one_line, say
 from ..files import UsageError
 from .cleaning import delete_old, own_folder
 from .decode import Decoder
-from .limits import FACES, KEPT, MEGABYTES, VISITORS, WAITING
+from .limits import FACES, KEPT, MEGABYTES, WAITING
 from .people import Studio
+from .sessions import Sessions
 
 if TYPE_CHECKING:
     from .listening import Listening
@@ -43,7 +41,8 @@ def run(args: AppArguments, stdout: TextIO) -> int:
         try:
             studio = ending.enter_context(open_studio(args))
             folder = ending.enter_context(own_folder())
-            server = serve(studio, args.host, args.port, folder, args.names)
+            sessions = Sessions(studio)
+            server = serve(sessions, args.host, args.port, folder, args.names)
         except UsageError:
             raise
         except (*FAILURES, ImportError) as error:
@@ -52,6 +51,7 @@ def run(args: AppArguments, stdout: TextIO) -> int:
         say(f"The page is at {server.url} – press Ctrl-C to end it.")
         never = threading.Event()
         while not never.wait(CLEANING):
+            sessions.forget_old()
             delete_old(folder, KEPT)
     return 0
 
@@ -74,23 +74,19 @@ def open_studio(args: AppArguments) -> Iterator[Studio]:
             partial(detect_faces, backend=models.detector, min_size=1),
             decoder.read,
         )
-        # What a network does for the first time takes a second or two longer; no visitor is to wait for that.
-        blank = torch.zeros(1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)
-        studio.detect(blank)
-        studio.embedder.embed(studio.restorer.restore(blank))
         yield studio
     finally:
         decoder.close()
 
 
-def serve(studio: Studio, host: str, port: int, folder: Path, proxies: Sequence[str] = ()) -> Listening:
+def serve(sessions: Sessions, host: str, port: int, folder: Path, proxies: Sequence[str] = ()) -> Listening:
     """Start the server.
 
     It is gradio's page in a server of ours: gradio's own asks itself whether it is there, through whatever proxy is
     set, and takes "no" for an error.
 
     Args:
-        studio: the networks.
+        sessions: of the visitors.
         host: a name or address to listen at.
         port: 0 takes a free one.
         folder: for the visitors' files, without links in its path.
@@ -104,6 +100,7 @@ def serve(studio: Studio, host: str, port: int, folder: Path, proxies: Sequence[
         import gradio as gr
     from fastapi import FastAPI
 
+    from .demonstration import demonstrate
     from .door import Door
     from .hosts import Hosts
     from .layout import CONTRAST, CSS, SCRIPT
@@ -111,9 +108,8 @@ def serve(studio: Studio, host: str, port: int, folder: Path, proxies: Sequence[
     from .view import Page
 
     hosts = Hosts.of(host, proxies)
-    page = Page(studio, hosts.alone).blocks
+    page = Page(sessions, hosts.alone, demonstrate(sessions.studio, folder)).blocks
     page.queue(max_size=WAITING, api_open=False)
-    page.state_session_capacity = VISITORS
     plain = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="stone", font=plain, font_mono=["ui-monospace", "monospace"]

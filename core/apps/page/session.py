@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,19 +17,21 @@ from ...faces.crop import crop_faces, pick_crops
 from ...faces.detect import ORDERS
 from ...faces.paste import paste_faces
 from ...faces.select import measure_faces
-from ...files.images import Photo, write_atomically, write_photo
+from ...files.images import Photo, write_atomically
 from ...geometry import compose, scaling
 from ...pipeline import blend_for
 from ...records import Crops, Face, References
 from ..console import FAILURES
 from .faces import DrawnFace, Kept, draw
 from .graph import Settings, workflow
-from .limits import FACES, PHOTOS, REFERENCES, Run, check_number, check_room
+from .limits import FACES, PHOTOS, REFERENCES, Run, check_number
 from .people import Matched, Reference, Studio, encode_group, look_at, match
+from .pictures import thumbnail
 
 Progress = Callable[[], None]
 
 SHOWN = 1280  # [px] longer side of a photograph on the page
+SURELY = 0.7  # score of the detector from which what it found is taken for a face without asking
 NEEDY = 0.5  # faces whose damage calls for at least so much of a restored one are chosen to begin with
 
 
@@ -43,6 +45,7 @@ class Opened:
         small: (3,h,w) in [0,1], as it is shown.
         crops: its faces, numbered from 0 without gaps.
         found_as: the numbers that the detector gave them, which ComfyUI's nodes will too.
+        doubtful: numbers of those that are probably no faces.
         chosen: numbers of the faces that are restored.
         kept: the stages of each face.
         more: whether there are more faces, which are left out.
@@ -53,6 +56,7 @@ class Opened:
     small: Tensor
     crops: Crops
     found_as: tuple[int, ...]
+    doubtful: frozenset[int]
     chosen: set[int]
     kept: tuple[Kept, ...]
     more: bool
@@ -63,36 +67,15 @@ class Opened:
         return self.crops.faces
 
     @property
+    def first(self) -> int:
+        """The face to begin with: the largest of those that are surely faces, if any, and best one to be restored."""
+        sizes = {face.index: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]) for face in self.faces}
+        return max(sizes, key=lambda n: (n not in self.doubtful, n in self.chosen, sizes[n]), default=0)
+
+    @property
     def scale(self) -> float:
         """Pixels shown for each of the photograph's."""
         return self.small.shape[-1] / self.size[0]
-
-    def face_at(self, x: float, y: float) -> int | None:
-        """The smallest face whose box holds a point of the picture that is shown [px]; None where there is none."""
-        found = [
-            ((x1 - x0) * (y1 - y0), face.index)
-            for face in self.faces
-            for x0, y0, x1, y1 in [tuple(v * self.scale for v in face.box)]
-            if x0 <= x <= x1 and y0 <= y <= y1
-        ]
-        return min(found)[1] if found else None
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far a run is, or that a photograph is done.
-
-    Attributes:
-        text: for the visitor.
-        done: 0 to 1.
-        file: what was written, or None.
-        failed: whether the text is about something that went wrong.
-    """
-
-    text: str
-    done: float
-    file: Path | None = None
-    failed: bool = False
 
 
 class Session:
@@ -107,6 +90,9 @@ class Session:
         self.studio = studio
         self.folder = folder
         self.photos: list[Path] = []
+        self.thumbnails: dict[Path, str] = {}
+        self.saved: dict[Path, Hashable] = {}  # what each photograph was made with when it was last saved
+        self.face = 0  # that is looked at
         self.references: list[Reference] = []
         self.opened: Opened | None = None
         self.run: Run | None = None
@@ -125,7 +111,7 @@ class Session:
         Raises:
             ValueError: there are too many.
         """
-        check_number(paths, PHOTOS, "photographs")
+        check_number(paths, PHOTOS, "photos")
         before, self.photos = self.photos, []
         if self.opened and self.opened.path not in paths:
             self.opened = None
@@ -134,7 +120,9 @@ class Session:
             try:
                 if path not in before or self.opened is None:
                     photo = self.studio.read(path)
-                    self.opened = self.opened or self._open(path, photo)
+                    self.thumbnails[path] = thumbnail(photo.pixels)
+                    if self.opened is None:
+                        self._turn_to(self.open(path, photo))
                 self.photos.append(path)
             except FAILURES as error:
                 problem = told(error, path)
@@ -152,7 +140,8 @@ class Session:
         path = self.photos[number]
         with self._lock:
             if self.opened is None or self.opened.path != path:
-                self.opened = self._open(path, self.studio.read(path))
+                self._turn_to(self.open(path, self.studio.read(path)))
+            assert self.opened is not None
             return self.opened
 
     def take_references(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
@@ -161,7 +150,7 @@ class Session:
         Raises:
             ValueError: there are too many.
         """
-        check_number(paths, REFERENCES, "reference photographs")
+        check_number(paths, REFERENCES, "photos of these people")
         before = {reference.path: reference for reference in self.references}
         self.references = []
         for path in paths:
@@ -171,7 +160,7 @@ class Session:
                     reference = look_at(path.name, path, self.studio)
                 except FAILURES as error:
                     problem = told(error, path)
-                    reference = Reference(path.name, path, None, problem)
+                    reference = Reference(path.name, path, None, None, problem)
             self.references.append(reference)
             yield path, problem
 
@@ -226,33 +215,8 @@ class Session:
         back = scaling(opened.size[0] / width, opened.size[1] / height)
         affines = [compose(affine, back) for affine in crops.affines]
         crops = replace(crops, affines=torch.stack(affines) if affines else crops.affines, photos=((height, width),))
-        after, _ = paste_faces([opened.small], crops, self._all(numbers, settings, opened))
+        after, _ = paste_faces([opened.small], crops, self.drawn_faces(numbers, settings, opened))
         return opened.small, after[0]
-
-    def restore(self, paths: Sequence[Path], settings: Settings, suffix: str, run: Run) -> Iterator[Step]:
-        """Restore photographs at full size, one after the other; one that fails does not keep the others.
-
-        Args:
-            paths: which.
-            settings: of the sliders.
-            suffix: of the files that are written.
-            run: by which it can be stopped.
-
-        Yields:
-            A step before each photograph, and one when it is done.
-
-        Raises:
-            Stopped: it was stopped; what is done stays.
-        """
-        for number, path in enumerate(paths):
-            begun = number / len(paths)
-            yield Step(f"Restoring {path.name} ({number + 1} of {len(paths)}) …", begun)
-            try:
-                text, file = self._restore(path, settings, suffix, run.check)
-                yield Step(f"{path.name}: {text}", (number + 1) / len(paths), file)
-            except FAILURES as error:
-                text = f"{path.name}: {told(error, path)}"
-                yield Step(text, (number + 1) / len(paths), failed=True)
 
     def workflow(self, settings: Settings) -> Path:
         """A file with a graph for ComfyUI that restores the photograph as the page does."""
@@ -283,13 +247,24 @@ class Session:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _open(self, path: Path, photo: Photo) -> Opened:
+    def made_with(self, path: Path, settings: Settings) -> Hashable:
+        """All that a restored photograph depends on, to be compared."""
+        references = tuple(reference.path for reference in self.references)
+        said = tuple(sorted(self._by_hand.get(path, {}).items()))
+        return settings, frozenset(self._chosen.get(path, ())), references, said
+
+    def _turn_to(self, opened: Opened) -> None:
+        self.opened, self.face = opened, opened.first
+
+    def open(self, path: Path, photo: Photo) -> Opened:
+        """Find and measure the faces of a photograph."""
         pixels = photo.pixels
         batch = pixels[None]
         detected = self.studio.detect(batch)
         largest = sorted(detected, key=ORDERS["large-small"])[:FACES]
         found = measure_faces(batch, [face for face in detected if face in largest])
         faces = [replace(face, index=n) for n, face in enumerate(found)]
+        doubtful = frozenset(face.index for face in faces if face.score < SURELY)
         needy = {face.index for face in faces if face.quality and blend_for(face.quality.severity) >= NEEDY}
         height, width = pixels.shape[1:]
         return Opened(
@@ -298,39 +273,18 @@ class Session:
             _shrunk(pixels),
             crop_faces(batch, faces),
             tuple(face.index for face in found),
-            self._chosen.setdefault(path, needy),
+            doubtful,
+            self._chosen.setdefault(path, needy - doubtful),
             tuple(Kept() for _ in faces),
             len(detected) > FACES,
         )
 
-    def _all(self, numbers: list[int], settings: Settings, opened: Opened, progress: Progress | None = None) -> Tensor:
+    def drawn_faces(
+        self, numbers: Sequence[int], settings: Settings, opened: Opened, progress: Progress | None = None
+    ) -> Tensor:
+        """Some faces as the settings have them, (N,3,512,512) in [0,1]."""
         drawn = [self.drawn(number, settings, opened, progress).after for number in numbers]
         return torch.stack(drawn) if drawn else opened.crops.pixels[:0]
-
-    def _restore(self, path: Path, settings: Settings, suffix: str, progress: Progress) -> tuple[str, Path | None]:
-        """One photograph from file to file: what to say, and where it is."""
-        progress()
-        check_room(self.folder.parent)
-        photo = self.studio.read(path)
-        opened = self.opened if self.opened and self.opened.path == path else self._open(path, photo)
-        if not opened.faces:
-            return "no face was found, so there is nothing to restore.", None
-        numbers = sorted(opened.chosen)
-        if not numbers:
-            return "its faces are sharp, or none was chosen: left as it is.", None
-        restored = self._all(numbers, settings, opened, progress)
-        pixels, _ = paste_faces(
-            [photo.pixels], pick_crops(opened.crops, numbers), restored, in_place=True, progress=progress
-        )
-        file = self._free(f"{path.stem}_restored", suffix)
-        write_photo(file, replace(photo, pixels=pixels[0]))
-        some = f"{len(numbers)} of {len(opened.faces)} faces" if len(opened.faces) > 1 else "1 face"
-        return f"{some} restored.", file
-
-    def _free(self, stem: str, suffix: str) -> Path:
-        """A name that no other result has."""
-        names = [stem, *(f"{stem}_{n}" for n in range(2, 1000))]
-        return next(p for name in names if not (p := self.folder / f"{name}{suffix}").exists())
 
 
 def told(error: BaseException, path: Path) -> str:

@@ -3,328 +3,351 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from torch import Tensor
 
-from . import pictures, words
-from .faces import DrawnFace
+from . import saving, words
+from .demonstration import Demonstration, copied
 from .graph import Settings
-from .layout import BEFORE, COMPARE, INVENTED, ONE, SUFFIXES, TAKEN, VIEWS, Layout
-from .limits import KEPT, Run, Stopped
-from .people import NOBODY, Studio
+from .layout import SUFFIXES, Layout
+from .limits import Run, Stopped
+from .people import NOBODY
 from .session import Session, told
-from .visitors import Visitor
+from .sessions import Sessions
+from .showing import compared, listed, staged, views
+from .visitors import Visitor, address
 
-RECOGNISED = "as recognised"
-GONE = "Photographs are kept for an hour; yours are deleted. Choose them again."
 Updates = dict[Any, Any]
+Lines = list[tuple[str, str]]
 
 
 class Page(Layout):
     """The page of one server.
 
     Args:
-        studio: the networks.
+        sessions: of its visitors.
         alone: whether only this computer can reach it.
+        shown: what is seen before there is a photograph.
     """
 
-    def __init__(self, studio: Studio, alone: bool) -> None:
-        with gr.Blocks(title="Resemblance", analytics_enabled=False) as self.blocks:
-            self.session = gr.State(None, time_to_live=KEPT, delete_callback=_forget)
-            super().__init__(studio, alone)
+    def __init__(self, sessions: Sessions, alone: bool, shown: Demonstration) -> None:
+        self.sessions = sessions
+        with gr.Blocks(title=words.TITLE, analytics_enabled=False) as self.blocks:
+            super().__init__(sessions.studio, alone, shown)
             self._connect()
 
     def _connect(self) -> None:
-        settings = [self.content, self.quality, self.strength, self.steps]
-        looking = [self.session, *settings, self.scope, self.face, self.view]
-        shown = [self.compare, self.single, self.legend, self.identity, self.graph, self.view]
-        photograph = [self.session, self.notice, self.which, self.numbered, self.chosen, self.face, self.work]
-        photograph += [self.empty, self.restore, self.all, self.progress, self.files]
-        people = [self.session, self.unread, self.verdicts, self.by_hand, self.whose, self.belongs]
-        people += [self.strength]
+        self.settings = [self.content, self.quality, self.strength, self.steps]
+        looking = [self.view, *self.settings]
+        seen = [self.stage, self.trust, self.legend, self.view, self.graph]
+        photograph = [self.notice, self.welcome, self.work, self.stage, self.people, self.one, self.all, self.where]
         quiet: Updates = {"api_visibility": "private", "show_progress": "hidden"}
         light = quiet | {"concurrency_limit": 2, "concurrency_id": "look"}
 
         def then_look(event: Any) -> None:
-            event.then(self.preview, looking, shown, **light)
+            event.then(self.preview, looking, seen, trigger_mode="always_last", **light)
 
-        def then_match(event: Any) -> None:
-            then_look(event.then(self.sort_references, [self.session], people, **light))
-
-        then_match(self.photos.change(self.take_photos, [self.session, self.photos], photograph, **light))
-        then_match(self.which.input(self.turn_to, [self.session, self.which], photograph, **light))
-        choice = [self.numbered, self.chosen, self.face]
-        then_look(self.numbered.select(self.click, [self.session], choice, **light))
-        then_look(self.chosen.input(self.choose, [self.session, self.chosen], choice, **light))
-        given = [self.session, self.references]
-        then_look(self.references.change(self.take_references, given, people, **light))
-        self.whose.input(self.show_said, [self.session, self.whose], [self.belongs], **light)
-        then_look(self.belongs.input(self.say, [self.session, self.whose, self.belongs], people, **light))
-        touched = [control.change for control in settings]
-        touched += [control.input for control in (self.scope, self.face, self.view)]
-        gr.on(touched, self.preview, looking, shown, trigger_mode="always_last", **light)
-        saved = [self.progress, self.files, self.restore, self.all, self.stop]
+        then_look(self.blocks.load(self.come_back, None, photograph, **light))
+        for part in (self.welcome, self.stage):
+            then_look(part.give(self.take_photos, None, photograph, **light))
+        then_look(self.welcome.example(self.take_example, None, photograph, **light))
+        then_look(self.stage.photo(self.turn_to, None, photograph, **light))
+        then_look(self.stage.away(self.leave_out, None, photograph, **light))
+        for part in (self.stage, self.people):
+            then_look(part.face(self.turn_to_face, None, [self.people, self.view], **light))
+        listing = [self.people, self.notice]
+        for event, function in (
+            (self.people.give, self.take_references),
+            (self.people.take_away, self.leave_reference_out),
+            (self.people.move, self.say),
+            (self.people.tick, self.choose),
+            (self.people.only, self.choose_only),
+            (self.people.all, self.choose_all),
+        ):
+            then_look(event(function, None, listing, **light))
+        self.preset.input(self.take_look, [self.preset], [*self.settings, self.sets], **light)
+        gr.on(
+            [slider.input for slider in self.settings],
+            self.own_look,
+            self.settings,
+            [self.preset, self.sets],
+            **light,
+        )
+        touched = [slider.change for slider in self.settings] + [self.view.input]
+        gr.on(touched, self.preview, looking, seen, trigger_mode="always_last", **light)
+        then_look(self.where.click(self.show_where, None, [self.view], **light))
+        saved = [self.progress, self.download, self.one, self.all, self.stop]
         heavy = quiet | {"concurrency_limit": 1, "concurrency_id": "save"}
-        runs = [
-            button.click(function, [self.session, *settings, self.format], saved, **heavy)
-            for button, function in ((self.restore, self.save_one), (self.all, self.save_all))
-        ]
-        self.stop.click(self.halt, [self.session], saved, cancels=[*runs], queue=False, **quiet)
+        for button, save in ((self.one, self.save_one), (self.all, self.save_all)):
+            then_look(button.click(save, [*self.settings, self.format], saved, **heavy))
+        self.stop.click(self.halt, None, None, queue=False, **quiet)
 
-    # What happens
+    # Photographs
 
-    def take_photos(self, session: Session | None, files: list[str] | None, request: gr.Request) -> Iterator[Updates]:
+    def come_back(self, request: gr.Request) -> Updates:
+        """The page was loaded, perhaps again."""
+        session = self._session(request)
+        return self._photograph(session, []) if session and session.photos else {self.notice: ""}
+
+    def take_photos(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
         """Photographs were dropped: read them, find the faces of the first good one."""
-        session = session or self._begin(request)
-        lines: list[tuple[str, str]] = []
-        if files:
-            yield {self.notice: words.status("Looking for faces …")}
-        try:
-            for path, problem in session.take_photos([Path(file) for file in files or ()]):
-                if problem:
-                    lines.append((f"{path.name}: {problem}", "bad"))
-        except ValueError as error:
-            lines.append((str(error), "bad"))
-        yield self._photograph(session, lines)
+        yield {self.notice: words.status(words.LOOKING)}
+        yield self._take(self.sessions.begin(_visitor(request)), _files(event, request))
 
-    def _begin(self, request: gr.Request) -> Session:
-        """A session whose files are the visitor's that the door let in."""
-        visitor: Visitor = request.state.visitor
-        return Session(self.studio, visitor.new_folder())
+    def take_example(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
+        """An example was chosen."""
+        yield {self.notice: words.status(words.LOOKING)}
+        visitor = _visitor(request)
+        session = self.sessions.begin(visitor)
+        photos, others = copied(event.name, visitor)
+        list(session.take_references(others))
+        yield self._take(session, photos)
 
-    def turn_to(self, session: Session | None, number: int) -> Updates:
+    def turn_to(self, request: gr.Request, event: gr.EventData) -> Updates:
         """Another of the photographs is to be shown."""
+        session, number = self._session(request), int(event.number)
         if not session or not 0 <= number < len(session.photos):
-            return {self.notice: words.status(GONE, "bad")}
+            return self._gone()
         try:
             session.look_at(number)
         except (OSError, ValueError) as error:
-            return {self.notice: words.status(f"{told(error, session.photos[number])} {GONE}", "bad")}
+            return {self.notice: words.status(f"{told(error, session.photos[number])} {words.GONE}", "bad")}
         return self._photograph(session, [])
 
-    def _photograph(self, session: Session, lines: list[tuple[str, str]]) -> Updates:
-        opened = session.opened
-        if not opened:
-            hidden = (self.which, self.numbered, self.chosen, self.work, self.all)
-            updates: Updates = {part: gr.update(visible=False) for part in hidden}
-            return updates | {
-                self.session: session,
-                self.notice: words.statuses(lines),
-                self.numbered: gr.update(value=None, visible=False),
-                self.empty: gr.update(visible=True),
-                self.progress: "",
-            }
-        several = len(session.photos) > 1
-        names = [(path.name, n) for n, path in enumerate(session.photos)]
-        faces = bool(opened.faces)
-        return {
-            self.session: session,
-            self.notice: words.statuses([*lines, words.found(opened)]),
-            self.which: gr.update(choices=names, value=session.photos.index(opened.path), visible=several),
-            self.work: gr.update(visible=faces or several),
-            self.empty: gr.update(visible=not faces),
-            self.restore: gr.update(visible=faces),
-            self.all: gr.update(value=f"Restore all {len(session.photos)}", visible=several),
-            self.progress: "",
-            self.files: gr.update(visible=False, value=None) if not several else gr.update(),
-            **self._choice(session),
-        }
-
-    def _choice(self, session: Session, face: int | None = None) -> Updates:
-        opened = session.opened
-        assert opened is not None
-        names = [(words.label(opened, n), n) for n in range(len(opened.faces))]
-        if face is None:
-            face = min(opened.chosen) if opened.chosen else 0
-        return {
-            self.numbered: gr.update(value=_show(session, pictures.numbered(opened)), visible=True),
-            self.chosen: gr.update(choices=names, value=sorted(opened.chosen), visible=len(names) > 0),
-            self.face: gr.update(
-                choices=[(f"Face {n + 1}", n) for n in range(len(names))],
-                value=face if names else None,
-                visible=len(names) > 1,
-            ),
-        }
-
-    def click(self, session: Session | None, event: gr.SelectData) -> Updates:
-        """The picture was clicked: the face there is chosen, or left out where it was chosen."""
-        if not session or not session.opened:
-            return gr.skip()
-        face = session.opened.face_at(*event.index)
-        if face is None:
-            return gr.skip()
-        session.opened.chosen.symmetric_difference_update({face})
-        return self._choice(session, face)
-
-    def choose(self, session: Session | None, chosen: list[int]) -> Updates:
-        """The boxes of the faces were ticked."""
-        if not session or not session.opened:
-            return gr.skip()
-        new = set(chosen) - session.opened.chosen
-        session.opened.chosen.clear()
-        session.opened.chosen.update(chosen)
-        return self._choice(session, min(new) if new else None)
-
-    def take_references(
-        self, session: Session | None, files: list[str] | None, request: gr.Request
-    ) -> Iterator[Updates]:
-        """Reference photographs were dropped: read those that are new, and match them."""
-        session = session or self._begin(request)
-        files = files or []
-        try:
-            for number, (path, _) in enumerate(session.take_references([Path(file) for file in files]), 1):
-                yield {self.unread: words.status(f"Read {path.name} ({number} of {len(files)}) …")}
-        except ValueError as error:
-            yield {self.unread: words.status(str(error), "bad")}
-            return
-        yield {self.unread: "", **self.sort_references(session)}
-
-    def sort_references(self, session: Session | None) -> Updates:
-        """Who is who."""
+    def leave_out(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """A photograph is not wanted any more."""
+        session = self._session(request)
         if not session:
-            return gr.skip()
-        updates: Updates = {self.session: session}
-        if not session.references or not session.opened:
-            text = "They are matched as soon as there is a photograph to restore." if session.references else ""
-            off = gr.update(visible=False)
-            return updates | {self.verdicts: words.status(text), self.by_hand: off, self.strength: off}
-        faces = [(f"face {n + 1}", n) for n in range(len(session.opened.faces))]
-        names = [(reference.name, n) for n, reference in enumerate(session.references) if reference.seen]
-        return updates | {
-            self.verdicts: words.verdicts(session.matched().verdicts, session.references),
-            self.by_hand: gr.update(visible=bool(names)),
-            self.whose: gr.update(choices=names, value=names[0][1] if names else None),
-            self.belongs: gr.update(
-                choices=[RECOGNISED, *faces, ("nobody here", NOBODY)],
-                value=_said(session, names[0][1] if names else None),
-            ),
-            self.strength: gr.update(visible=True),
+            return self._gone()
+        left = [path for number, path in enumerate(session.photos) if number != int(event.number)]
+        return self._take(session, [], left)
+
+    def _take(self, session: Session, new: Sequence[Path], before: Sequence[Path] | None = None) -> Updates:
+        """New photographs beside those that were there before; the first new one is shown."""
+        before = list(session.photos if before is None else before)
+        lines: Lines = []
+        try:
+            for path, problem in session.take_photos([*before, *new]):
+                if problem:
+                    lines.append((f"{path.name}: {problem}", "bad"))
+            added = [path for path in new if path in session.photos]
+            if added:
+                session.look_at(session.photos.index(added[0]))
+        except (OSError, ValueError) as error:
+            lines.append((str(error), "bad"))
+        return self._photograph(session, lines)
+
+    def _photograph(self, session: Session, lines: Lines) -> Updates:
+        opened = session.opened
+        faces = bool(opened and opened.faces)
+        return {
+            self.notice: words.statuses([*lines, words.found(opened)] if opened else lines),
+            self.welcome: gr.update(visible=opened is None),
+            self.work: gr.update(visible=opened is not None),
+            self.stage: staged(session, Settings(), words.WHOLE),
+            self.people: listed(session),
+            self.one: gr.update(visible=faces),
+            self.all: gr.update(visible=len(session.photos) > 1),
+            self.where: gr.update(visible=faces),
         }
 
-    def show_said(self, session: Session | None, reference: int) -> Any:
-        """Another reference photograph is to be said something of."""
-        return gr.update(value=_said(session, reference))
+    # Faces and people
 
-    def say(self, session: Session | None, reference: int, face: int | str) -> Updates:
-        """It was said whose a reference photograph is."""
-        if not session or reference is None:
+    def turn_to_face(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """A face was clicked: it is looked at."""
+        session = self._session(request)
+        if not session or not session.opened:
             return gr.skip()
-        session.belongs(reference, None if face == RECOGNISED else int(face))
-        updates = self.sort_references(session)
-        return updates | {self.whose: gr.update(), self.belongs: gr.update()}
+        session.face = min(int(event.face), len(session.opened.faces) - 1)
+        return {self.people: listed(session), self.view: words.ONE}
 
-    def preview(
-        self,
-        session: Session | None,
-        content: float,
-        quality: float,
-        strength: float,
-        steps: int,
-        scope: str,
-        face: int | None,
-        view: str,
-    ) -> Iterator[Updates]:
-        """What the settings make of one face, or of the photograph as large as it is shown: the face comes first."""
-        if not session or not session.opened or not session.opened.faces:
+    def choose(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """A face is to be restored, or not."""
+        return self._choose(request, lambda chosen, all: chosen | {event.face} if event.on else chosen - {event.face})
+
+    def choose_only(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """One face alone is to be restored."""
+        return self._choose(request, lambda chosen, all: {event.face})
+
+    def choose_all(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """All faces are to be restored, or none."""
+        return self._choose(request, lambda chosen, all: all if event.on else set())
+
+    def _choose(self, request: gr.Request, change: Any) -> Updates:
+        session = self._session(request)
+        if not session or not session.opened:
+            return self._gone()
+        every = set(range(len(session.opened.faces)))
+        new = change(set(session.opened.chosen), every) & every
+        session.opened.chosen.clear()
+        session.opened.chosen.update(new)
+        return {self.people: listed(session), self.notice: words.statuses([words.found(session.opened)])}
+
+    def take_references(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
+        """Better photographs were dropped: read those that are new, and match them, or take them as it was said."""
+        session = self._session(request)
+        if not session:
+            yield self._gone()
             return
-        face = min(face or 0, len(session.opened.faces) - 1)
-        settings = Settings(content, quality, strength, int(steps))
-        drawn = session.drawn(face, settings)
-        views = VIEWS if scope == ONE else VIEWS[:3]
-        view = view if view in views else COMPARE
+        new = _files(event, request)
+        before = [reference.path for reference in session.references]
+        try:
+            for number, (path, _) in enumerate(session.take_references([*before, *new]), 1):
+                if path in new:
+                    line = f"Reading {path.name} ({number - len(before)} of {len(new)}) …"
+                    yield {self.notice: words.status(line)}
+        except ValueError as error:
+            yield {self.notice: words.status(str(error), "bad")}
+            return
+        if event.face is not None:
+            for number in range(len(before), len(session.references)):
+                session.belongs(number, int(event.face))
+        yield {self.people: listed(session), self.notice: ""}
+
+    def leave_reference_out(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """A better photograph is not wanted any more."""
+        session = self._session(request)
+        if not session:
+            return self._gone()
+        left = [one.path for number, one in enumerate(session.references) if number != int(event.reference)]
+        list(session.take_references(left))
+        return {self.people: listed(session), self.notice: ""}
+
+    def say(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """It was said whose a better photograph is."""
+        session, number = self._session(request), int(event.reference)
+        if not session or not session.opened or not 0 <= number < len(session.references):
+            return self._gone()
+        face = None if event.face == "" else int(event.face)
+        if face is None or face == NOBODY or 0 <= face < len(session.opened.faces):
+            session.belongs(number, face)
+        return {self.people: listed(session), self.notice: ""}
+
+    # The look
+
+    def take_look(self, name: str) -> Updates:
+        """A look was chosen."""
+        if name not in self.looks:
+            return gr.skip()
+        settings = self.looks[name]
+        return {**dict(zip(self.settings, astuple(settings), strict=True)), self.sets: words.look(settings)}
+
+    def own_look(self, *settings: float) -> Updates:
+        """A slider was moved by hand."""
+        mine = _settings(settings)
+        name = next((name for name, look in self.looks.items() if look == mine), words.OWN)
+        return {self.preset: name, self.sets: words.look(mine)}
+
+    def show_where(self) -> str:
+        """Where the program guessed is to be shown."""
+        return words.GUESSED
+
+    def preview(self, request: gr.Request, view: str, *settings: float) -> Iterator[Updates]:
+        """What the settings make of the face that is looked at, and then of the photograph as large as it is shown."""
+        session = self._session(request)
+        if not session or not session.opened:
+            return
+        chosen = _settings(settings)
+        if not session.opened.faces:
+            yield {self.stage: staged(session, chosen, words.WHOLE), self.trust: "", self.legend: ""}
+            return
+        face = min(session.face, len(session.opened.faces) - 1)
+        drawn = session.drawn(face, chosen)
+        offered = views(session.opened, drawn)
+        view = view if view in offered else words.WHOLE
         known: Updates = {
-            self.identity: words.identity(drawn, face, session.matched()),
-            self.graph: str(session.workflow(settings)),
-            self.view: gr.update(choices=list(views), value=view),
+            self.trust: words.trust(drawn, face, session.matched()),
+            self.legend: words.legend(drawn, view),
+            self.view: gr.update(choices=offered, value=view),
+            self.graph: str(session.workflow(chosen)),
         }
-        if scope == ONE:
-            yield known | self._picture(session, (drawn.before, drawn.after), view, drawn)
+        if view != words.WHOLE:
+            yield known | {self.stage: staged(session, chosen, view, compared(drawn, view))}
             return
         if len(session.opened.chosen) > 1:
-            yield known | self._picture(session, session.whole(settings, face), view, drawn)
-        yield known | self._picture(session, session.whole(settings), view, drawn)
+            yield known | {self.stage: staged(session, chosen, view, session.whole(chosen, face))}
+        yield known | {self.stage: staged(session, chosen, view, session.whole(chosen))}
 
-    def _picture(self, session: Session, pair: tuple[Tensor, Tensor], view: str, drawn: DrawnFace) -> Updates:
-        before, after = map(pictures.array, pair)
-        if view == COMPARE:
-            return {
-                self.compare: gr.update(value=(_show(session, before), _show(session, after)), visible=True),
-                self.single: gr.update(visible=False),
-                self.legend: "",
-            }
-        if view == INVENTED:
-            after = pictures.invented(drawn.after, drawn.invention)
-        elif view == TAKEN:
-            after = after if drawn.attribution is None else pictures.array(drawn.attribution)
-        return {
-            self.compare: gr.update(visible=False),
-            self.single: gr.update(value=_show(session, before if view == BEFORE else after), label=view, visible=True),
-            self.legend: words.legend(drawn, view),
-        }
+    # Saving
 
-    def save_one(self, session: Session | None, *settings: Any) -> Iterator[Updates]:
-        """Restore the photograph that is shown, in full size."""
-        yield from self._save(session, [session.opened.path] if session and session.opened else [], settings)
+    def save_one(self, request: gr.Request, *given: Any) -> Iterator[Updates]:
+        """Restore the photograph that is shown, in full size, and save it."""
+        session = self._session(request)
+        yield from self._save(session, [session.opened.path] if session and session.opened else [], given, False)
 
-    def save_all(self, session: Session | None, *settings: Any) -> Iterator[Updates]:
-        """Restore all photographs, one after the other."""
-        yield from self._save(session, list(session.photos) if session else [], settings)
+    def save_all(self, request: gr.Request, *given: Any) -> Iterator[Updates]:
+        """Restore all photographs, one after the other, and save them together."""
+        session = self._session(request)
+        yield from self._save(session, list(session.photos) if session else [], given, True)
 
-    def _save(self, session: Session | None, paths: Sequence[Path], settings: Sequence[Any]) -> Iterator[Updates]:
+    def _save(
+        self, session: Session | None, paths: Sequence[Path], given: Sequence[Any], together: bool
+    ) -> Iterator[Updates]:
         if not session or not paths:
-            yield {self.progress: words.status(GONE, "bad")}
+            yield {self.progress: words.status(words.GONE, "bad")}
             return
+        *settings, suffix = given
         session.run = run = Run.begin()
-        content, quality, strength, steps, suffix = settings
-        chosen = Settings(content, quality, strength, int(steps))
-        lines: list[tuple[str, str]] = []
-        files: list[str] = []
+        lines: Lines = []
+        files: list[Path] = []
         yield self._running(True)
         try:
-            for step in session.restore(paths, chosen, SUFFIXES[suffix], run):
-                if step.file:
-                    files.append(str(step.file))
+            for step in saving.restore(session, paths, _settings(settings), SUFFIXES[suffix], run):
+                files += [step.file] if step.file else []
                 if step.file or step.failed or step.done == (len(lines) + 1) / len(paths):
                     lines.append((step.text, "bad" if step.failed else "good" if step.file else "note"))
-                bar = f'<progress value="{step.done:.3f}" aria-label="Photographs done"></progress>'
-                now = "" if step.done == 1 else words.status(step.text) if not step.file else ""
-                yield {
-                    self.progress: words.statuses(lines) + (bar + now if step.done < 1 else ""),
-                    self.files: gr.update(value=files, visible=bool(files)),
-                }
+                    continue
+                bar = f'<progress value="{step.done:.3f}" aria-label="Photos done"></progress>'
+                yield {self.progress: words.statuses(lines) + bar + words.status(step.text)}
         except Stopped as stopped:
-            yield {self.progress: words.statuses([*lines, (str(stopped), "note")])}
-        yield self._running(False)
+            lines.append((str(stopped), "note"))
+        text = words.statuses(lines)
+        if files:
+            try:
+                file = saving.packed(session, files) if together else files[0]
+                url = address(file)
+                text += words.saved(file.name, url)
+                yield {self.download: {"url": url, "name": file.name}, self.progress: text, **self._running(False)}
+                return
+            except (OSError, ValueError) as error:
+                text += words.status(told(error, session.folder), "bad")
+        yield {self.progress: text, **self._running(False)}
 
-    def halt(self, session: Session | None) -> Updates:
-        """Stop was pressed."""
+    def halt(self, request: gr.Request) -> None:
+        """Stop was pressed; what is under way sees it."""
+        session = self._session(request)
         if session:
             session.stop()
-        note = words.status("Stopped. What was done before is below; nothing else was changed.")
-        return {self.progress: note, **self._running(False)}
 
     def _running(self, on: bool) -> Updates:
         return {
             self.stop: gr.update(visible=on),
-            self.restore: gr.update(interactive=not on),
+            self.one: gr.update(interactive=not on),
             self.all: gr.update(interactive=not on),
         }
 
+    def _session(self, request: gr.Request) -> Session | None:
+        return self.sessions.find(_visitor(request))
 
-def _show(session: Session, picture: np.ndarray) -> str:
-    """The path of a picture, which is among the visitor's files before the page hears of it."""
-    return pictures.show(picture, session.folder / "shown")
-
-
-def _said(session: Session | None, reference: int | None) -> int | str:
-    said = session.said_of(reference) if session and reference is not None else None
-    return RECOGNISED if said is None else said
+    def _gone(self) -> Updates:
+        return {self.notice: words.status(words.GONE, "bad")}
 
 
-def _forget(session: Session | None) -> None:
-    if session:
-        session.close()
+def _visitor(request: gr.Request) -> Visitor:
+    """Whom the door let in."""
+    visitor: Visitor = request.state.visitor
+    return visitor
+
+
+def _files(event: gr.EventData, request: gr.Request) -> list[Path]:
+    """Files that were sent before: none but the visitor's own, which the door has looked at, too."""
+    paths = [str(file["path"]) for file in event.files]
+    return [Path(path) for path in paths if _visitor(request).owns(path)]
+
+
+def _settings(given: Sequence[float]) -> Settings:
+    content, quality, strength, steps = given
+    return Settings(content, quality, strength, int(steps))

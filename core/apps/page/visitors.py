@@ -13,6 +13,7 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 COOKIE = "resemblance_visitor"
 KEY = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -72,6 +73,11 @@ class Visitor:
 def new_key() -> str:
     """A cookie for a new visitor."""
     return secrets.token_urlsafe(24)
+
+
+def address(path: str | Path) -> str:
+    """Where the page serves a visitor's file, to that visitor alone."""
+    return f"gradio_api/file={quote(str(path))}"
 
 
 def fit_name(given: str) -> str:

@@ -1,4 +1,4 @@
-"""What the page says, as small pieces of HTML; whatever comes from a visitor is escaped."""
+"""All that the page says, in one place; whatever comes from a visitor is escaped."""
 
 from __future__ import annotations
 
@@ -7,22 +7,98 @@ from html import escape
 from pathlib import Path
 
 from ...faces.preview import COLOURS
+from ...files.images import FORMATS
 from ...sentences import condition
 from .faces import DrawnFace
-from .people import Matched, Reference, Verdict
-from .pictures import thumbnail
+from .graph import Settings
+from .limits import MEGABYTES, PHOTOS, REFERENCES
+from .people import Matched
 from .session import Opened
 
-HEAD = """<header class="top"><h1>Resemblance</h1>
-<p>Gives the faces in an old or damaged photograph back, with the help of better photographs of the same people where
-you have some. {where}</p></header>"""
-ALONE = "Everything stays on this computer."
+# The head, and what is seen before there is a photo.
+TITLE = "Resemblance"
+ALONE = "Nothing leaves this computer."
 SERVED = (
-    "Your photographs stay on the computer that serves this page, are shown to nobody else, and are deleted after an "
-    "hour."
+    "Your photos stay on the computer that serves this page, are shown to nobody else, and are deleted after an hour."
 )
-EMPTY = '<p class="hint">The restored face appears here as soon as a photograph with a face is chosen.</p>'
+HEADLINE = "Bring back the faces in old photos"
+PITCH = (
+    "Blurred, scratched, faded or tiny: drop a photo and see the faces restored. With good photos of the same people "
+    "they come back as themselves."
+)
+DROP = "Drop photos here, or click to choose them"
+_KINDS = ", ".join(dict.fromkeys(f.strip(".").upper().replace("JPG", "JPEG").replace("TIFF", "TIF") for f in FORMATS))
+TAKES = f"{_KINDS}; up to {PHOTOS}, of {MEGABYTES} MB each"
+MOVING = "A damaged photo, restored with two good ones of the same person"
+EXAMPLES = "Or try an example"
+RUINED, WITH_OTHERS, GROUP = "Badly damaged", "With good photos of the same man", "Two people"
+SENDING = {
+    "sending": "Sending …",
+    "offline": "The page does not answer. Is the program still running?",
+    "away": "Remove",
+}
+
+# The photo.
+PHOTO_BEFORE, PHOTO_AFTER = "The photo before", "The photo after"
+BEFORE, AFTER = "Before", "After"
+LINE = "Line between before and after"
+HOLD, NEARER, FARTHER, FIT = "Hold to see the original", "Nearer", "Farther away", "Fit"
+PHOTOS_LABEL, ADD = "Photos", "Add photos"
+LOOKING = "Looking for faces …"
+WORKING = "Restoring …"
+SAVED, EARLIER = "✓ saved", "saved with other settings"
+WHOLE, ONE, GUESSED, TAKEN = "Whole photo", "This face", "What was guessed", "From your photos"
+SHOW = "Show"
+
+# The people.
+PEOPLE = "People"
+RESTORE, ALL, NONE = "Restore", "All", "None"
+BETTER = "Add better photos of these people"
+BETTER_HINT = f"We match each photo to the right person. Group photos are fine. Up to {REFERENCES}."
+RAIL = SENDING | {
+    "whose": "Who is this?",
+    "recognised": "Match it for me",
+    "nobody": "Nobody here",
+    "restore": "Restore",
+    "show": "Show",
+    "add": "Add better photos",
+    "only": "Only this",
+    "unused": "Not used",
+}
+NO_FACE = "Not a face"
+
+# The look.
+LOOK = "Look"
+FAITHFUL, BALANCED, STRONG, OWN = "Faithful", "Balanced", "Strong", "Your own"
+ADJUST = "Adjust"
+CLOSE, CLOSE_HINT = (
+    "Stay close to the original",
+    "Lower it when damage still shows, raise it when the person looks different.",
+)
+SHARPEN, SHARPEN_HINT = "Sharpen skin and hair", "0 leaves the photo's own texture, with its blur."
+OTHERS, OTHERS_HINT = "Take from your other photos", "Lower it when a face takes on too much of them."
+REBUILD, REBUILD_HINT = "Rebuild very damaged faces (guesses more)", "For faces that are hardly there. 0 is off."
+
+# How true it is, and saving it.
+TRUST, WHERE = "Trust", "Show where"
+SAVE = "Save"
+SAVE_ONE, SAVE_ALL, STOP = "Save photo", "Save all (ZIP)", "Stop"
+FORMAT = "As"
+PNG, JPEG = "PNG", "JPEG (smaller)"
+ONLY_FACES = "Only faces are restored. Everything around them stays exactly as it is, blur included."
+GRAPH, GRAPH_SAVE = "Use it in ComfyUI", "Save the ComfyUI workflow"
+GRAPH_HINT = (
+    "It does the same steps. Copy this photo and your other photos into ComfyUI's folder 'input'; "
+    "it loads them by name."
+)
+GONE = "Photos are kept for an hour; yours are deleted. Choose them again."
+STOPPED = "Stopped. What was done before is saved; nothing else was changed."
 CLEARLY = 0.05  # a likeness that moved by less is not called a change
+
+
+def head(alone: bool) -> str:
+    """The line at the top."""
+    return f'<header class="top"><h1>{TITLE}</h1><p>{ALONE if alone else SERVED}</p></header>'
 
 
 def status(text: str, kind: str = "note") -> str:
@@ -35,84 +111,82 @@ def statuses(lines: Sequence[tuple[str, str]]) -> str:
     return "".join(status(text, kind) for text, kind in lines)
 
 
+def saved(name: str, url: str) -> str:
+    """Where a file is that was just saved."""
+    link = f'<a href="{url}" download="{escape(name)}">Save it again</a>'
+    return f'<p class="say good" role="status">{escape(name)} is in your downloads. {link}</p>'
+
+
 def found(opened: Opened) -> tuple[str, str]:
-    """How many faces there are, and what to do now."""
+    """What is to be said of the faces that were found; nothing where all is plain."""
     number = len(opened.faces)
     if not number:
-        return "No face was found in this photograph, so there is nothing to restore. Try a larger scan of it.", "bad"
-    sharp = [n + 1 for n in range(number) if n not in opened.chosen]
-    if number == 1:
-        if sharp:
-            return "One face was found. It looks sharp already; choose it to restore it all the same.", "note"
-        return "One face was found.", "good"
+        return "No face was found in this photo, so there is nothing to restore. Try a larger scan of it.", "bad"
     if opened.more:
-        text = (
-            f"More than {number} faces were found; the page takes {number}, the largest. The command "
-            "'resemblance restore' takes all."
+        return (
+            f"More than {number} faces were found; the page takes the {number} largest. The command "
+            "'resemblance restore' takes all.",
+            "note",
         )
-    else:
-        text = f"{number} faces were found."
-    text += " Click on a face, or tick its box, to choose it or leave it out."
-    if sharp:
-        faces = "Face " + ", ".join(map(str, sharp)) if len(sharp) == 1 else "Faces " + ", ".join(map(str, sharp))
-        text += f" {faces} {'looks' if len(sharp) == 1 else 'look'} sharp already."
-    return text, "good"
+    if not opened.chosen:
+        one = "The face looks" if number == 1 else "The faces look"
+        return f"{one} sharp already. Tick {'it' if number == 1 else 'those'} to restore all the same.", "note"
+    return "", "note"
 
 
-def label(opened: Opened, face: int) -> str:
-    """What a face is called where it can be chosen."""
+def name(face: int) -> str:
+    """What a face is called; faces are numbered from 0."""
+    return f"Face {face + 1}"
+
+
+def state(opened: Opened, face: int, matched: Matched) -> str:
+    """What is said under a face's name."""
+    if face in opened.doubtful:
+        return "Probably not a face"
     quality = opened.faces[face].quality
-    return f"Face {face + 1} – {condition(quality.severity if quality else 1.0)}"
+    damage = condition(quality.severity if quality else 1.0).capitalize()
+    match = matched.matches[face]
+    if not match or not match.person:
+        return damage
+    return f"{damage}; {'as you said' if match.by_hand else f'{match.chance or 0.0:.0%} sure'}"
 
 
-def verdicts(rows: Sequence[Verdict], references: Sequence[Reference]) -> str:
-    """What became of the reference photographs, each with the face that was read."""
-    items = []
-    for row, reference in zip(rows, references, strict=True):
-        kind = "good" if row.used else "bad"
-        face = f'<img src="{thumbnail(reference.seen.faces[0])}" alt="">' if reference.seen else "<i></i>"
-        items.append(f'<li class="{kind}">{face}<span><b>{escape(row.name)}</b><br>{escape(row.text)}</span></li>')
-    return f'<ul class="verdicts">{"".join(items)}</ul>'
-
-
-def identity(drawn: DrawnFace, face: int, matched: Matched) -> str:
-    """How true the face is, as far as anybody can tell, and what was made of what."""
-    lines, found = [], matched.matches[face]
-    if drawn.likeness:
+def trust(drawn: DrawnFace, face: int, matched: Matched) -> str:
+    """How true a face is, as far as anybody can tell: one line, and more where it is asked for."""
+    match = matched.matches[face]
+    more = [f"About {drawn.invented:.0%} of this face is the program's guess; the rest comes from photos."]
+    if drawn.likeness and match:
         before, after = drawn.likeness
-        if after - before > CLEARLY:
-            change = "more like the reference photographs than before"
-        elif before - after > CLEARLY:
-            change = "less like the reference photographs than before"
-        else:
-            change = "about as like the reference photographs as before"
-        assert found and found.chance is not None, "a face that was given references was matched"
-        told = "what you said and its likeness" if found.by_hand else "its likeness"
-        lines.append(
-            f"<b>Face {face + 1} is {change}:</b> likeness {before:.2f} before, {after:.2f} after, of at most 1. "
-            f"It is {found.chance:.0%} sure that it is the same person, by {told} before. "
-            "Likeness rises by copying alone, so look for yourself."
+        sure = match.chance or 0.0
+        yes = "yes" if sure >= 0.8 else "probably" if sure >= 0.5 else "not sure"
+        line = f"{name(face)} matches your photos: {yes}, {sure:.0%}."
+        change = "is unchanged" if abs(after - before) < CLEARLY else "rose" if after > before else "fell"
+        more.insert(
+            0, f"Likeness to your other photos {change}: {before:.2f} before, {after:.2f} after (1 is the most)."
         )
+        more.append("Likeness rises by copying alone, so look for yourself.")
     elif matched.references:
-        why = "as you said" if found and found.by_hand else "it is not likely to be the person on any of them"
-        lines.append(f"<b>Face {face + 1} is restored without the reference photographs</b> ({why}).")
+        why = "as you said" if match and match.by_hand else "it is probably nobody on them"
+        line = f"{name(face)} is restored without your other photos: {why}."
     else:
-        lines.append(
-            "<b>Nobody can say yet how true this face is:</b> there is no other photograph of this person to compare "
-            "it with. Add one or more as reference photographs."
-        )
-    lines.append(f"About {drawn.invented:.0%} of what you see in it is invented; the rest comes from photographs.")
-    lines += [f"{escape(Path(path).name)} is passed over for this face: {escape(why)}." for path, why in drawn.unused]
-    return "".join(f"<p>{line}</p>" for line in lines)
+        line = f"There is nothing yet to check {name(face).lower()} against."
+        more.append("Add a good photo of the same person, and you will see how alike they are.")
+    more += [f"{Path(path).name} is not used for this face: {why}." for path, why in drawn.unused]
+    details = "".join(f"<p>{escape(text)}</p>" for text in more)
+    return (
+        f'<p class="sure"><b>{escape(line)}</b> Guessed: {drawn.invented:.0%}.</p>'
+        f"<details><summary>More about this</summary>{details}</details>"
+    )
 
 
 def legend(drawn: DrawnFace, view: str) -> str:
     """What the colours of an overlay mean."""
-    if view == "Invented":
-        return '<p class="legend"><span style="background:#e69f00"></span>invented: the stronger, the less to trust</p>'
-    if view == "From references":
-        if not drawn.taken:
-            return '<p class="legend">No reference photograph was used for this face.</p>'
+    if view == GUESSED:
+        return (
+            '<p class="legend"><span style="background:#e69f00"></span>'
+            "orange is the program's guess: the stronger, the less to trust</p>"
+        )
+    if view == TAKEN:
         colours = ["#{:02x}{:02x}{:02x}".format(*COLOURS[n % len(COLOURS)]) for n in range(len(drawn.taken))]
         swatches = "".join(
             f'<span style="background:{colour}"></span>{escape(Path(path).name)}, {share:.0%} of the face<br>'
@@ -120,3 +194,18 @@ def legend(drawn: DrawnFace, view: str) -> str:
         )
         return f'<p class="legend">{swatches}grey: none of them</p>'
     return ""
+
+
+def look(settings: Settings) -> str:
+    """What a look sets."""
+    text = f"Original {settings.content:g}, sharpen {settings.quality:g}, other photos {settings.strength:g}"
+    return f'<p class="hint">{text}, rebuild {settings.steps or "off"}.</p>'
+
+
+def restored(number: int, faces: int) -> str:
+    """What was done to a photo."""
+    return f"{number} of {faces} faces restored." if faces > 1 else "1 face restored."
+
+
+NOTHING_FOUND = "no face was found, so there is nothing to restore."
+NOTHING_CHOSEN = "no faces restored: they were already sharp or not selected."

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import pytest
 from host_browser import find_chromium
 from host_server import unavailable
-from pages import DESKTOP, PATIENCE, asked
+from pages import LAPTOP, PATIENCE, asked, settle
 from people import both
 from resemblance.core.apps.page import serve
 from resemblance.core.apps.page.cleaning import own_folder
 from resemblance.core.apps.page.session import Session
+from resemblance.core.apps.page.sessions import Sessions
 
 ARGUMENTS = argparse.Namespace(device="cpu", detector="built-in", models_dir=None)
 
@@ -31,7 +32,7 @@ def address():
     with pytest.MonkeyPatch.context() as patch, own_folder() as folder, serve.open_studio(ARGUMENTS) as studio:
         patch.setattr(socket.socket, "connect", recorded)
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        server = serve.serve(studio, "127.0.0.1", 0, folder)
+        server = serve.serve(Sessions(studio), "127.0.0.1", 0, folder)
         yield server.url, called, folder
         server.close()
 
@@ -57,7 +58,7 @@ def visit(browser, address):
     """A new visitor: a browser of their own, with the page open."""
     contexts = []
 
-    def open_page(viewport=DESKTOP, scheme="light"):
+    def open_page(viewport=LAPTOP, scheme="light"):
         context = browser.new_context(viewport=viewport, color_scheme=scheme, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
@@ -68,7 +69,8 @@ def visit(browser, address):
         for end in ("requestfinished", "requestfailed"):
             page.on(end, lambda request: page.unanswered.discard(request))
         page.goto(address[0])
-        page.wait_for_selector("#photos input[type=file]", state="attached")
+        page.wait_for_selector("#welcome input[type=file]", state="attached")
+        settle(page)
         return page
 
     yield open_page

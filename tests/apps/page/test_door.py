@@ -5,12 +5,12 @@ import inspect
 import json
 import re
 import threading
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from resemblance.core.apps.page import door
 from resemblance.core.apps.page.hosts import Hosts
-from visitors import FILE, Guest
+from visitors import Guest
 
 
 @pytest.fixture
@@ -25,13 +25,14 @@ def bob(address):
 
 def pictures_told(news):
     """Paths in what a page was told."""
-    return re.findall(r'"path": "((?:[^"\\]|\\.)+)"', news)
+    return [unquote(path) for path in re.findall(r'gradio_api/file=([^"]+)', news)]
 
 
 def test_a_visitor_is_served_their_own_files(anna):
     (photo,) = anna.upload().json()
-    (numbered,) = pictures_told(anna.take(photo))
-    for path in (photo, numbered):
+    shown = pictures_told(anna.take(photo))
+    assert shown
+    for path in (photo, *shown):
         answer = anna.http.get(f"/gradio_api/file={quote(path)}")
         assert answer.status_code == 200 and answer.content.startswith(b"\xff\xd8")
 
@@ -60,11 +61,15 @@ def test_another_visitors_path_is_no_input(anna, bob):
     (photo,) = anna.upload().json()
     folder = photo.rsplit("/", 1)[0]
     for path in (photo, f"//{photo}", f"{folder}/./man_damaged.jpg", "/etc/passwd", 7, None, [photo]):
-        for event in ("take_photos", "take_references", "preview", "click"):
-            answer = bob.join(event, None, [{"path": path, "meta": FILE}])
-            assert answer.status_code == 403 and "not yours" in answer.text
+        for event in ("take_photos", "take_references", "preview", "turn_to"):
+            for given in ({"data": [[{"path": path}]]}, {"event_data": {"files": [{"path": path}], "face": None}}):
+                answer = bob.http.post(
+                    "/gradio_api/queue/join",
+                    json={"fn_index": bob.events[event], "data": [], "session_hash": "bob"} | given,
+                )
+                assert answer.status_code == 403 and "not yours" in answer.text
     hidden = {"deep": [{"value": {"path": photo}}]}
-    assert bob.join("click", None, event_data=hidden).status_code == 403
+    assert bob.join("turn_to", event_data=hidden).status_code == 403
     run = bob.http.post("/gradio_api/run/halt", json={"fn_index": bob.events["halt"], "data": [{"path": photo}]})
     assert run.status_code == 403
 
@@ -73,9 +78,10 @@ def test_the_photograph_that_is_shown_is_one_that_was_given(anna, bob):
     (photo,) = anna.upload().json()
     bob.take(*bob.upload().json())
     for which in (photo, "/etc/passwd", -1, 1, 99):
-        assert bob.join("turn_to", None, which).status_code == 200
-        told = json.dumps(bob.heard())
-        assert "One face was found" not in told and "numbered" not in told
+        assert bob.join("turn_to", event_data={"number": which}).status_code == 200
+        assert pictures_told(json.dumps(bob.heard())) == []
+    assert bob.join("turn_to", event_data={"number": 0}).status_code == 200
+    assert pictures_told(json.dumps(bob.heard()))
 
 
 def test_nothing_is_fetched_from_elsewhere(bob):
@@ -90,11 +96,11 @@ def test_nothing_is_fetched_from_elsewhere(bob):
         threading.Thread(target=trap.serve_forever, daemon=True).start()
         url = f"http://localhost:{trap.server_port}/a.png"
         for path in (url, url.upper(), f" {url}", url.replace("http:", "https:")):
-            assert bob.join("take_photos", None, [{"path": path, "meta": FILE}]).status_code == 403
+            assert bob.join("take_photos", event_data={"files": [{"path": path}]}).status_code == 403
             assert bob.http.get(f"/gradio_api/file={path}").status_code == 404
             assert bob.http.get(f"/gradio_api/proxy={path}").status_code == 404
         (mine,) = bob.upload().json()
-        assert bob.join("take_photos", None, [{"path": mine, "url": url, "meta": FILE}]).status_code == 200
+        assert bob.join("take_photos", event_data={"files": [{"path": mine, "url": url}]}).status_code == 200
         bob.heard()
         trap.shutdown()
     assert asked == []
@@ -102,10 +108,10 @@ def test_nothing_is_fetched_from_elsewhere(bob):
 
 def test_nobody_enters_another_visitors_session(anna, bob):
     anna.take(*anna.upload(name="secret.jpg").json())
-    looking = (None, 0.5, 1, 1, 0, "One face", 0, "Compare")
+    looking = ("Whole photo", 0.5, 1, 1, 0)
     bob.join("preview", *looking, session_hash="anna")
     assert not pictures_told(json.dumps(bob.heard("anna")))
-    bob.join("save_all", None, 0.5, 1, 1, 0, "JPEG (smaller file)", session_hash="anna")
+    bob.join("save_all", 0.5, 1, 1, 0, "PNG", session_hash="anna")
     assert "secret" not in json.dumps(bob.heard("anna"))
     anna.join("preview", *looking)
     # What anna waits for bob neither hears nor ends.

@@ -8,6 +8,7 @@ from pages import ROOT, TWO, references, take
 from resemblance.core.apps.page import graph
 from resemblance.core.apps.page.graph import Settings
 from resemblance.core.apps.page.limits import Run
+from resemblance.core.apps.page.saving import restore
 from resemblance.core.files.images import read_photo
 
 
@@ -41,8 +42,8 @@ def test_links_of_the_graph_name_the_sockets_they_join(session):
     assert values["ResemblanceRestoreTokens"] == [0.5, 0.25]
     assert values["ResemblanceTransferTexture"] == [0.75]
     assert values["ResemblanceRefineLatent"][0] == 2
-    assert values["ResemblanceSelectFaces"][1] == "0, 1"
-    assert values["ResemblanceMatchReferences"][1] == "1=person 1"
+    assert values["ResemblanceSelectFaces"][1] == "1, 2"
+    assert values["ResemblanceMatchReferences"][1] == "2=person 1"
     shipped = shipped_nodes()
     for kind, given in values.items():
         assert kind == "LoadImage" or len(given) == len(shipped[kind]["widgets_values"]), kind
@@ -53,7 +54,7 @@ def test_the_graph_does_the_same_in_comfyui(session, server):
     given = references("two_people", 1, 3)
     take(session, [TWO], given)
     settings = Settings(0.6, 0.9, 0.8, 2 if session.studio.restorer.prior else 0)
-    (*_, step) = session.restore([TWO], settings, ".png", Run.begin())
+    (*_, step) = restore(session, [TWO], settings, ".png", Run.begin())
     for path in (TWO, *given):
         (server.base / "input" / path.name).write_bytes(path.read_bytes())
     with open_frontend(server) as frontend:

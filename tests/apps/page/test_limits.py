@@ -10,13 +10,14 @@ from resemblance.core.apps.page import limits
 from resemblance.core.apps.page.cleaning import delete_old
 from resemblance.core.apps.page.graph import Settings
 from resemblance.core.apps.page.limits import Run, Stopped, check_file, check_room, count_scans
+from resemblance.core.apps.page.saving import restore
 from resemblance.core.files.images import PictureError
 
 
 def test_a_run_stops_when_it_is_told_to_and_when_its_time_is_over(session):
     take(session, [MAN, WOMAN])
     run = Run.begin()
-    steps = session.restore([MAN, WOMAN], Settings(), ".jpg", run)
+    steps = restore(session, [MAN, WOMAN], Settings(), ".jpg", run)
     assert [next(steps), next(steps)][1].file.is_file()
     session.run = run
     session.stop()
@@ -24,13 +25,13 @@ def test_a_run_stops_when_it_is_told_to_and_when_its_time_is_over(session):
         list(steps)
     late = Run(run.stop.__class__(), time.monotonic() - 1)
     with pytest.raises(Stopped, match="30 minutes"):
-        list(session.restore([WOMAN], Settings(), ".jpg", late))
+        list(restore(session, [WOMAN], Settings(), ".jpg", late))
 
 
 def test_more_files_than_the_page_takes_are_refused(session):
-    with pytest.raises(ValueError, match="You gave 21 photographs; the page takes 20 at once"):
+    with pytest.raises(ValueError, match="You gave 21 photos; the page takes 20 at once"):
         list(session.take_photos([MAN] * 21))
-    with pytest.raises(ValueError, match="17 reference photographs"):
+    with pytest.raises(ValueError, match="17 photos of these people"):
         list(session.take_references([MAN] * 17))
 
 
@@ -72,7 +73,7 @@ def test_a_visitor_who_has_too_much_here_is_told(session, monkeypatch):
     (session.folder.parent / "sent.jpg").write_bytes(bytes(2000))
     with pytest.raises(ValueError, match=r"you have 0 MB here; the limit is 0\.001 MB for each visitor"):
         check_room(session.folder.parent)
-    (*_, step) = session.restore([WOMAN], Settings(), ".jpg", Run.begin())
+    (*_, step) = restore(session, [WOMAN], Settings(), ".jpg", Run.begin())
     assert step.failed and "the limit is 0.001 MB" in step.text
 
 

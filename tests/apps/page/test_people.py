@@ -61,6 +61,16 @@ def test_what_is_said_by_hand_is_doubted_where_much_speaks_against_it(biased):
     assert believing.matched().verdicts[0].text == "Used for face 1 (as you said)."
 
 
+def test_who_is_said_to_be_one_face_is_no_other(session):
+    take(session, [TWO], references("two_people", 1))
+    assert [found.person for found in session.matched().matches] == ["person 1", None]
+    session.belongs(0, 1)
+    assert [found.person for found in session.matched().matches] == [None, "person 1"]
+    assert session.matched().manual == {0: None, 1: "person 1"}
+    session.belongs(0, None)
+    assert [found.person for found in session.matched().matches] == ["person 1", None]
+
+
 def test_a_person_may_be_on_two_faces(biased):
     certain = biased(7.0)
     take(certain, [TWO], references("two_people", 1, 2))

@@ -4,10 +4,9 @@ import os
 
 import numpy as np
 import torch
-from pages import TWO, take
 from PIL import Image
 from resemblance.core.apps.page import pictures
-from resemblance.core.apps.page.pictures import INVENTED, array, invented, numbered, show, thumbnail
+from resemblance.core.apps.page.pictures import INVENTED, array, invented, show, thumbnail
 
 
 def test_pictures_are_rounded_to_levels_and_clamped():
@@ -18,25 +17,11 @@ def test_pictures_are_rounded_to_levels_and_clamped():
 def test_what_was_invented_is_coloured_and_all_else_grey():
     after = torch.tensor([0.2, 0.6, 0.4])[:, None, None].expand(3, 2, 2)
     invention = torch.tensor([[0.0, 1.0], [0.0, 0.5]])[None]
-    shown = invented(after, invention).astype(int)
+    shown = array(invented(after, invention)).astype(int)
     assert np.ptp(shown[0, 0]) == 0
     grey = shown[0, 0, 0]
     assert np.abs(shown[0, 1] - (grey + 0.75 * (np.array(INVENTED) - grey))).max() <= 1
     assert np.abs(shown[1, 1] - (grey + 0.375 * (np.array(INVENTED) - grey))).max() <= 1
-
-
-def test_faces_that_are_left_out_are_greyed(session):
-    take(session, [TWO])
-    opened = session.opened
-    both = numbered(opened).astype(int)
-    opened.chosen.discard(0)
-    one = numbered(opened).astype(int)
-    changed = (both != one).any(-1)
-    x0, y0, x1, y1 = (round(v * opened.scale) for v in opened.faces[0].box)
-    inside = (slice(y0 + 40, y1 - 5), slice(x0 + 5, x1 - 5))  # without its frame and its number
-    assert changed[inside].mean() > 0.9 and one[inside].std() < 0.5 * both[inside].std()
-    changed[max(0, y0 - 2) : y1 + 3, max(0, x0 - 2) : x1 + 3] = False
-    assert not changed.any()
 
 
 def test_a_thumbnail_is_a_picture_in_itself():
@@ -44,6 +29,13 @@ def test_a_thumbnail_is_a_picture_in_itself():
     picture = Image.open(io.BytesIO(base64.b64decode(data)))
     assert (kind, picture.format, picture.size) == ("data:image/jpeg;base64", "JPEG", (96, 96))
     assert np.abs(np.array(picture)[48, 48].astype(int) - (255, 0, 0)).max() < 5
+
+
+def test_of_a_wide_picture_a_thumbnail_shows_the_middle():
+    wide = torch.zeros(3, 100, 300)
+    wide[:, :, 100:200] = 1
+    picture = Image.open(io.BytesIO(base64.b64decode(thumbnail(wide, 40).split(",")[1])))
+    assert picture.size == (40, 40) and np.array(picture).min() > 245
 
 
 def test_a_picture_that_is_shown_is_a_file_at_once_and_the_newest_stay(tmp_path, monkeypatch):

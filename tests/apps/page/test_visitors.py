@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from resemblance.core.apps.page.visitors import KEY, Visitor, fit_name, new_key
+from resemblance.core.apps.page.visitors import KEY, Visitor, address, fit_name, new_key
 
 
 @pytest.fixture
@@ -64,3 +64,7 @@ def test_a_name_that_cannot_be_kept_is_changed_as_little_as_need_be():
     assert fit_name("say %22hello%22.jpg") == 'say "hello".jpg'
     long = fit_name("ä" * 300 + ".jpeg")
     assert len(long.encode()) <= 180 and long.endswith("ä.jpeg")
+
+
+def test_a_file_is_asked_for_by_its_path():
+    assert address("/tmp/ä #1?.jpg") == "gradio_api/file=/tmp/%C3%A4%20%231%3F.jpg"
