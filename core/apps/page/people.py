@@ -90,20 +90,53 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Served:
+    """A face for which a reference photograph is used.
+
+    Attributes:
+        face: its place, from 0.
+        chance: that it shows that person.
+        by_hand: whether it was said.
+        thumbnail: of the face in the reference photograph, as the address of itself.
+    """
+
+    face: int
+    chance: float
+    by_hand: bool
+    thumbnail: str
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether much speaks against what was said."""
+        return self.by_hand and self.chance < ENOUGH
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of a reference photograph.
 
     Attributes:
         name: of its file.
-        used: whether it serves a face.
-        text: which, or why not, in a sentence.
-        plain: whether it serves one face and there is no more to say.
+        serves: the faces for which it is used; none where it is not.
+        left_out: whether it was said that it shows nobody here.
+        problem: why it cannot be used by anybody, or None.
+        doubt: why it counts for less, or None.
+        likeliest: the face most like it, and how likely it is, where it serves none.
+        taken: whether that face is matched to another person's photographs.
     """
 
     name: str
-    used: bool
-    text: str
-    plain: bool = False
+    serves: tuple[Served, ...] = ()
+    left_out: bool = False
+    problem: str | None = None
+    doubt: str | None = None
+    likeliest: tuple[int, float] | None = None
+    taken: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is used, and there is no more to say."""
+        return bool(self.serves) and not any(served.doubtful for served in self.serves) and self.doubt is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,22 +217,19 @@ def match(
         if others:
             manual |= dict.fromkeys(others)
             matches = match_faces(crops, references, studio.models.telling_apart, manual=manual)
-    told = {person.name: _told(person, references, matches, crops, studio.models.telling_apart) for person in people}
+    embedders = studio.models.telling_apart
     verdicts = []
     for reference in given:
-        shown = [told[name] for read, name in named if read is reference]
+        shown = [person for person in people if (reference, person.name) in named]
         if by_hand.get(reference.path) == NOBODY:
-            verdicts.append(Verdict(reference.name, False, "Left out, as you said."))
-        elif shown:
-            texts = [text for used, _, text in shown if used]
-            plain = len(texts) == 1 and shown[0][1] and reference.path not in doubted
-            if texts and reference.path in doubted:
-                texts.append(f"It counts for less: {doubted[reference.path]}.")
-            verdicts.append(Verdict(reference.name, bool(texts), " ".join(texts) or shown[0][2], plain))
+            verdicts.append(Verdict(reference.name, left_out=True))
+        elif not shown:
+            problem = reference.problem or refused.get(reference.path) or "it cannot be read"
+            verdicts.append(Verdict(reference.name, problem=problem))
         else:
-            reason = reference.problem or refused.get(reference.path) or "it cannot be read"
-            text = f"Not used: {reason[:1].lower()}{reason[1:].rstrip('.')}."
-            verdicts.append(Verdict(reference.name, False, text))
+            serves = tuple(served for person in shown for served in _served(person, reference, matches))
+            found = Verdict(reference.name, serves, doubt=doubted.get(reference.path) if serves else None)
+            verdicts.append(found if serves else _unused(found, shown[0], references, matches, crops, embedders))
     return Matched(references if people else None, matches, manual, tuple(named), tuple(verdicts))
 
 
@@ -240,35 +270,33 @@ def _chance(reference: Reference, members: Sequence[Reference], embedder: Embedd
     return chance(float(embedder.calibration.evidence(cosine[None, None], [reference.quality], [len(known)])))
 
 
-def _told(
-    person: Person, references: References, matches: Sequence[Match | None], crops: Crops, embedders: Embedders
-) -> tuple[bool, bool, str]:
-    """Whether a person's photographs serve a face, whether there is no more to say, and which or why not."""
-    served = [(n, found) for n, found in enumerate(matches) if found and found.person == person.name]
-    if served:
-        plain = len(served) == 1 and (not served[0][1].by_hand or (served[0][1].chance or 0.0) >= ENOUGH)
-        return True, plain, f"Used for {' and '.join(f'face {n + 1}{_how(found)}' for n, found in served)}."
+def _served(person: Person, reference: Reference, matches: Sequence[Match | None]) -> list[Served]:
+    """The faces for which a photograph of a person is used."""
+    seen = thumbnail(person.faces[person.sources.index(str(reference.path))])
+    return [
+        Served(n, found.chance or 0.0, found.by_hand, seen)
+        for n, found in enumerate(matches)
+        if found and found.person == person.name
+    ]
+
+
+def _unused(
+    verdict: Verdict,
+    person: Person,
+    references: References,
+    matches: Sequence[Match | None],
+    crops: Crops,
+    embedders: Embedders,
+) -> Verdict:
+    """The verdict with which face is the likeliest, as if nobody else could be in the photograph."""
     if not len(crops):
-        return False, False, "Not used: there is no face to use it for."
-    # As if nobody else could be in the photograph.
+        return verdict
     alone = match_faces(crops, replace(references, people=(person,)), embedders)
     chances = [found.chance or 0.0 for found in alone]
     best = chances.index(max(chances))
-    taken = matches[best]
-    if alone[best].person and taken and taken.person:
-        return False, False, f"Not used: face {best + 1} is matched to another person's photographs."
-    likeliest = f"the likeliest is face {best + 1}, {chances[best]:.0%} sure"
-    text = (
-        f"Not used: no face here is likely to be this person ({likeliest}). If you know whose it is, choose the face."
-    )
-    return False, False, text
-
-
-def _how(found: Match) -> str:
-    sure = found.chance or 0.0
-    if not found.by_hand:
-        return f" ({sure:.0%} sure)"
-    return " (as you said)" if sure >= ENOUGH else f", as you said, but probably somebody else ({sure:.0%} likely)"
+    other = matches[best]
+    taken = bool(alone[best].person and other and other.person)
+    return replace(verdict, likeliest=(best, chances[best]), taken=taken)
 
 
 def labelled_crops(crops: Crops, matches: Sequence[Match | None]) -> Crops:

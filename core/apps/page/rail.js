@@ -67,14 +67,21 @@ function person(face, references, people) {
     const head = made("div", {className: "who"}, look, made("span", {}, made("b", {textContent: face.name}),
         made("small", {textContent: face.text}), tools), tick);
     const item = made("li", {className: face.on ? "face on" : "face"}, head);
-    item.append(made("ul", {}, ...references.filter((r) => r.face === face.n).map((r) => reference(r, people))));
+    item.append(made("ul", {}, ...servingFace(references, face.n).map((r) => reference(r, people))));
     takesIn(item, face.n);
     return item;
 }
 
+/** The photos that serve a face, each as the face in it that does. */
+function servingFace(references, face) {
+    return references.flatMap((r) =>
+        r.serves.filter((served) => served.face === face).map(({thumb}) => ({...r, thumb, used: true})),
+    );
+}
+
 function show() {
     const {faces = [], references = []} = props.value ?? {};
-    const left = references.filter((r) => r.face === null);
+    const left = references.filter((r) => !r.serves.length);
     element.querySelector(".several").hidden = faces.length < 2;
     const rest = made("li", {className: "unused"}, made("b", {textContent: says.unused}));
     rest.append(made("ul", {}, ...left.map((r) => reference(r, faces))));

@@ -10,7 +10,7 @@ from torch import Tensor
 from . import pictures, words
 from .faces import DrawnFace
 from .graph import Settings
-from .people import Matched
+from .people import Verdict
 from .session import Opened, Session
 from .visitors import address
 
@@ -79,7 +79,10 @@ def listed(session: Session) -> Value:
         }
         for n in range(len(opened.faces))
     ]
-    return {"faces": faces, "references": [_reference(session, matched, n) for n in range(len(session.references))]}
+    return {
+        "faces": faces,
+        "references": [_reference(session, verdict, n) for n, verdict in enumerate(matched.verdicts)],
+    }
 
 
 def shown(session: Session, picture: Tensor) -> str:
@@ -104,18 +107,14 @@ def _photo(session: Session, path: Path, settings: Settings) -> Value:
     return {"name": path.name, "thumb": session.thumbnails[path], "state": state, "said": said}
 
 
-def _reference(session: Session, matched: Matched, number: int) -> Value:
-    reference, verdict = session.references[number], matched.verdicts[number]
-    people = [person for read, person in matched.named if read is reference]
-    serves = [n for n, match in enumerate(matched.matches) if match and match.person in people]
-    said = session.said_of(number)
+def _reference(session: Session, verdict: Verdict, number: int) -> Value:
+    reference = session.references[number]
     return {
         "id": number,
         "name": reference.name,
         "thumb": reference.thumbnail,
-        "face": next(iter(serves), None) if verdict.used else None,
-        "used": verdict.used,
-        "said": said,
-        "text": verdict.text,
+        "serves": [{"face": served.face, "thumb": served.thumbnail} for served in verdict.serves],
         "plain": verdict.plain,
+        "said": session.said_of(number),
+        "text": words.verdict(verdict),
     }

@@ -12,7 +12,7 @@ from ...sentences import condition
 from .faces import DrawnFace
 from .graph import Settings
 from .limits import MEGABYTES, PHOTOS, REFERENCES
-from .people import Matched
+from .people import Matched, Served, Verdict
 from .session import Opened
 
 # The head, and what is seen before there is a photo.
@@ -149,6 +149,32 @@ def state(opened: Opened, face: int, matched: Matched) -> str:
     if not match or not match.person:
         return damage
     return f"{damage}; {'as you said' if match.by_hand else f'{match.chance or 0.0:.0%} sure'}"
+
+
+def verdict(found: Verdict) -> str:
+    """What became of a better photo."""
+    if found.left_out:
+        return "Left out, as you said."
+    if found.problem:
+        return f"Not used: {found.problem[:1].lower()}{found.problem[1:].rstrip('.')}."
+    if found.serves:
+        less = f" It counts for less: {found.doubt}." if found.doubt else ""
+        return f"Used for {' and '.join(map(_served, found.serves))}.{less}"
+    if not found.likeliest:
+        return "Not used: there is no face to use it for."
+    face, sure = found.likeliest
+    if found.taken:
+        return f"Not used: face {face + 1} is matched to another person's photos."
+    return (
+        f"Not used: no face here is likely to be this person (the likeliest is face {face + 1}, {sure:.0%} sure). "
+        "If you know whose it is, choose the face."
+    )
+
+
+def _served(served: Served) -> str:
+    if served.doubtful:
+        return f"face {served.face + 1}, as you said, but probably somebody else ({served.chance:.0%} likely)"
+    return f"face {served.face + 1} ({'as you said' if served.by_hand else f'{served.chance:.0%} sure'})"
 
 
 def trust(drawn: DrawnFace, face: int, matched: Matched) -> str:

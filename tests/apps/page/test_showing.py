@@ -68,12 +68,15 @@ def test_people_are_listed_with_their_photographs(session):
     value = listed(session)
     assert [(face["name"], face["on"]) for face in value["faces"]] == [("Face 1", False), ("Face 2", True)]
     assert all("% sure" in face["text"] for face in value["faces"])
-    assert [r["face"] for r in value["references"]] == [0, 1, None]
-    assert [(r["plain"], r["used"], r["said"]) for r in value["references"]] == [
-        (True, True, None),
-        (True, True, None),
-        (False, False, None),
-    ]
+    assert [[served["face"] for served in r["serves"]] for r in value["references"]] == [[0], [1], []]
+    assert [(r["plain"], r["said"]) for r in value["references"]] == [(True, None), (True, None), (False, None)]
     session.belongs(2, 0)
     value = listed(session)
-    assert value["references"][2]["face"] == 0 == value["references"][2]["said"]
+    assert value["references"][2]["serves"][0]["face"] == 0 == value["references"][2]["said"]
+
+
+def test_a_group_photograph_is_listed_under_everybody_on_it(session):
+    take(session, [TWO], references("two_people", 1, 2, 3))
+    group = listed(session)["references"][2]
+    assert [served["face"] for served in group["serves"]] == [0, 1]
+    assert len({group["thumb"], *(served["thumb"] for served in group["serves"])}) == 3
