@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,9 +24,9 @@ from ..files.images import FORMATS, Photo, encode_photo, read_photo, write_atomi
 from ..geometry import TEMPLATE_SIZE, scaling, warp
 from ..loading import Models
 from ..pipeline import FaceReport, RestoreOptions, check_references, restore_crops, restore_photos
-from ..records import References, Restorer
+from ..records import Face, References, Restorer
 from ..references.matching import ENOUGH
-from ..references.names import parse_manual
+from ..references.names import check_numbers, parse_manual
 from ..references.options import ReferenceOptions
 from ..refinement import RefinementOptions
 from ..reports import options_record, references_record, restored_record, restorer_record
@@ -75,7 +75,10 @@ def run(args: RestoreArguments, stdout: TextIO) -> int:
         if args.aligned:
             treat = _aligned(models, options, references)
         else:
-            treat = _whole(models, options, references, detector_from(args))
+            detect = detector_from(args)
+            if len(jobs) == 1:  # of many pictures, not every one has every face
+                detect = _with_faces_named(detect, options.references.manual)
+            treat = _whole(models, options, references, detect)
     except (*FAILURES, ImportError) as error:
         raise UsageError(one_line(error, None)) from error
 
@@ -257,6 +260,17 @@ def _write_maps(maps: Path, job: Job, faces: tuple[FaceReport, ...], out: Path) 
             stem = f"{place}.face{report.face.number}"
             write_photo(maps / f"{stem}.attribution.png", Photo(found.attribution))
             write_photo(maps / f"{stem}.invention.png", Photo(found.invention.expand(3, -1, -1)))
+
+
+def _with_faces_named(detect: Detect, manual: Mapping[int, str | None]) -> Detect:
+    """The detector, for a picture in which all faces that are named must be."""
+
+    def found(photos: Tensor) -> Sequence[Face]:
+        faces = detect(photos)
+        check_numbers(manual, faces)
+        return faces
+
+    return found
 
 
 def _whole(models: Models, options: RestoreOptions, references: References | None, detect: Detect) -> Treat:

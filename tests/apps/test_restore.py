@@ -395,6 +395,11 @@ def test_by_hand_and_by_strength(tmp_path, people, capsys):
     assert "1 with references (named by hand, but probably somebody else: 3% likely to be reference)" in told
     assert restore(*command, "--match", "1=reference", "--reference-strength", "0") == 0
     assert people[-1].given == [] and "none with references" in capsys.readouterr().err
+    assert restore(*command, "--match", "7=reference") == 1
+    assert "7=reference names no face: expected one of the faces 1." in capsys.readouterr().err
+    portray(tmp_path / "in/dora.png", "anna", blur=12)
+    assert restore(*command, "--match", "7=reference") == 0  # of several pictures, not every one has every face
+    (tmp_path / "in/dora.png").unlink()
     # e^7 against it and 9 to 1 for it leave 0.8%.
     for threshold, given in (("0.01", []), ("0.005", [[(str(reference),)]])):
         assert restore(*command, "--match-threshold", threshold) == 0
