@@ -23,6 +23,8 @@ def face_record(face: Face) -> dict[str, object]:
         "landmarks": [[round(x, 2), round(y, 2)] for x, y in face.landmarks],
         "turned": 90 * quarters_of(face) if face.landmarks else 0,
     }
+    if face.track is not None:
+        record["track"] = face.track + 1
     if face.quality:
         record["sharpness"] = round(face.quality.sharpness, 3)
         record["eye_distance"] = round(face.quality.size, 1)

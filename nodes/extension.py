@@ -18,6 +18,7 @@ from .restore_crops import RestoreCrops
 from .segs import FacesToSegs, SegsToFaces
 from .select import SelectFaces
 from .tokens import DecodeTokens, EncodeTokens, RestoreTokens
+from .track import TrackFaces
 from .transfer import TransferTexture
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -26,6 +27,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     DetectFaces,
     FacesFromBoxes,
     SegsToFaces,
+    TrackFaces,
     SelectFaces,
     EncodeReferences,
     MatchReferences,

@@ -170,7 +170,7 @@ FLOORS = (
     ("batches", "files", "models"),
     ("faces",),
     ("restorers",),
-    ("references", "refinement", "loading"),
+    ("references", "refinement", "video", "loading"),
     ("stages",),
     ("pipeline",),
     ("reports", "sentences"),

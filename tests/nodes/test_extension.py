@@ -34,6 +34,7 @@ WIDGETS = {
     "ResemblanceDetectFaces": ["detector", "threshold", "min_size", "max_faces", "order"],
     "ResemblanceFacesFromBoxes": ["units"],
     "ResemblanceSegsToFaces": [],
+    "ResemblanceTrackFaces": ["gap", "steady"],
     "ResemblanceSelectFaces": ["order", "indices", "min_size", "max_size", "min_sharpness", "max_sharpness"],
     "ResemblanceEncodeReferences": ["person", "weight", "embedder"],
     "ResemblanceMatchReferences": ["threshold", "manual"],
@@ -51,6 +52,7 @@ WIDGETS = {
 }
 # What a bypassed node passes on, and so must be its first input and its first output.
 PASSED = {
+    "ResemblanceTrackFaces": "RESEMBLANCE_FACES",
     "ResemblanceSelectFaces": "RESEMBLANCE_FACES",
     "ResemblanceMatchReferences": "RESEMBLANCE_FACES",
     "ResemblanceRefineLatent": "RESEMBLANCE_TOKENS",

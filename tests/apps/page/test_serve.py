@@ -12,7 +12,18 @@ import pytest
 from resemblance.core.apps.files import UsageError
 from resemblance.core.apps.page import cleaning, serve
 
-APP = [sys.executable, "-m", "resemblance.core.apps.cli", "app", "--device", "cpu", "--detector", "built-in"]
+APP = [
+    sys.executable,
+    "-X",
+    "faulthandler",
+    "-m",
+    "resemblance.core.apps.cli",
+    "app",
+    "--device",
+    "cpu",
+    "--detector",
+    "built-in",
+]
 
 
 def test_without_gradio_one_sentence_says_what_to_install(monkeypatch):
@@ -64,7 +75,11 @@ def test_the_page_starts_whatever_the_proxy_and_asks_nobody(trap, tmp_path):
     assert len(list(tmp_path.glob(f"{cleaning.PREFIX}*"))) == 1
     with visitor.stream("GET", "/gradio_api/heartbeat/s"):  # a page is open in a browser
         app.send_signal(signal.SIGINT)
-        _, rest = app.communicate(timeout=60)
+        try:
+            _, rest = app.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            app.send_signal(signal.SIGABRT)  # it says where it stands
+            pytest.fail(f"It did not end: {app.communicate()[1]}")
     assert app.returncode == 130 and rest.splitlines() == ["Interrupted."], rest
     assert list(tmp_path.glob(f"{cleaning.PREFIX}*")) == []
 

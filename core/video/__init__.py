@@ -1,0 +1,1 @@
+"""Moving pictures: faces followed through the frames, and held steady."""
