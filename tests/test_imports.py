@@ -92,7 +92,10 @@ def test_the_package_never_imports_itself_by_name():
 
 
 # What is written in gradio's terms throughout; it is loaded where gradio was found installed.
-PAGE = {ROOT / "core/apps/page" / f"{name}.py" for name in ("door", "layout", "listening", "parts", "uploads", "view")}
+PAGE = {
+    ROOT / "core/apps/page" / f"{name}.py"
+    for name in ("door", "downloads", "layout", "listening", "parts", "uploads", "view")
+}
 
 
 def test_optional_packages_are_imported_where_they_are_used():

@@ -10,14 +10,15 @@ const say = (text, bad) => {
     note.classList.toggle("bad", !!bad);
 };
 
-function made(tag, properties, ...children) {
+function made(tag, {key, ...properties}, ...children) {
     const one = Object.assign(document.createElement(tag), properties);
+    if (key) one.dataset.key = key;
     one.append(...children);
     return one;
 }
 
 function reference({id, name, thumb, text, plain, used, said}, people) {
-    const choice = made("select", {title: says.whose});
+    const choice = made("select", {title: says.whose, key: `whose ${id}`});
     choice.setAttribute("aria-label", `${says.whose} ${name}`);
     const options = [["", says.recognised], ...people.map(({n, name}) => [n, name]), [NOBODY, says.nobody]];
     for (const [value, label] of options) choice.append(made("option", {value, textContent: label}));
@@ -51,17 +52,18 @@ function takesIn(item, face) {
 }
 
 function person(face, references, people) {
-    const tick = made("input", {type: "checkbox", checked: face.on});
+    const tick = made("input", {type: "checkbox", checked: face.on, key: `tick ${face.n}`});
     tick.setAttribute("aria-label", `${says.restore} ${face.name}`);
     tick.addEventListener("change", () => trigger("tick", {face: face.n, on: tick.checked}));
-    const look = made("button", {type: "button", className: "look", title: face.name}, made("img", {src: face.thumb, alt: "", draggable: false}));
+    const look = made("button", {type: "button", className: "look", title: face.name, key: `look ${face.n}`},
+        made("img", {src: face.thumb, alt: "", draggable: false}));
     look.setAttribute("aria-label", `${says.show} ${face.name}`);
     if (face.shown) look.setAttribute("aria-current", "true");
     look.addEventListener("click", () => trigger("face", {face: face.n}));
     const file = made("input", {type: "file", multiple: true, accept: accept});
     file.dataset.face = face.n;
     const add = made("label", {className: "add"}, file, says.add);
-    const only = made("button", {type: "button", className: "only", textContent: says.only});
+    const only = made("button", {type: "button", className: "only", textContent: says.only, key: `only ${face.n}`});
     only.addEventListener("click", () => trigger("only", {face: face.n}));
     const tools = made("span", {className: "tools"}, add, ...(people.length > 1 ? [only] : []));
     const head = made("div", {className: "who"}, look, made("span", {}, made("b", {textContent: face.name}),
@@ -86,7 +88,9 @@ function show() {
     const rest = made("li", {className: "unused"}, made("b", {textContent: says.unused}));
     rest.append(made("ul", {}, ...left.map((r) => reference(r, faces))));
     takesIn(rest, NOBODY);
+    const held = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     list.replaceChildren(...faces.map((face) => person(face, references, faces)), ...(left.length ? [rest] : []));
+    if (held) list.querySelector(`[data-key="${held}"]`)?.focus(); // who uses the keyboard goes on from there
 }
 
 for (const button of element.querySelectorAll("[data-all]"))

@@ -85,7 +85,6 @@ for (const kind of ["pointerup", "pointercancel"])
         const moved = held?.moved;
         held = null;
         if (moved) window.addEventListener("click", (click) => click.stopPropagation(), {capture: true, once: true});
-        setTimeout(() => (held = held ?? null));
     });
 frame.addEventListener("wheel", (event) => {
     if (canvas.hidden) return;
@@ -137,10 +136,12 @@ function show() {
     if (right && after.getAttribute("src") !== right) after.src = right;
     frame.classList.toggle("alone", !right);
     [part("left").textContent, part("right").textContent] = value.labels ?? ["", ""];
+    const held = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     faces.replaceChildren(
         ...(value.faces ?? []).map(({n, box, on, name}) => {
             const button = made("button", {type: "button", className: on ? "on" : "", title: name}, String(n + 1));
             button.dataset.face = n;
+            button.dataset.key = `face ${n}`;
             button.setAttribute("aria-label", name);
             for (const [k, side] of ["left", "top", "width", "height"].entries()) button.style[side] = `${100 * box[k]}%`;
             return button;
@@ -156,9 +157,11 @@ function show() {
             away.dataset.act = "away";
             if (number === value.shown) picture.setAttribute("aria-current", "true");
             picture.dataset.number = away.dataset.number = number;
+            picture.dataset.key = `photo ${number}`;
             return made("li", {className: `photo ${state}`}, picture, made("small", {textContent: said}), away);
         }),
     );
+    if (held) element.querySelector(`[data-key="${held}"]`)?.focus();
     if (value.face !== show.face) look(1, 0, 0);
     show.face = value.face;
     place();

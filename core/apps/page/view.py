@@ -9,22 +9,17 @@ from typing import Any
 
 import gradio as gr
 
-from . import saving, words
+from . import words
 from .demonstration import Demonstration, copied
+from .downloads import Downloads, Lines, Updates, settings_of, visitor_of
 from .graph import Settings
-from .layout import SUFFIXES, Layout
-from .limits import Run, Stopped
 from .people import NOBODY
 from .session import Session, told
 from .sessions import Sessions
 from .showing import compared, listed, staged, views
-from .visitors import Visitor, address
-
-Updates = dict[Any, Any]
-Lines = list[tuple[str, str]]
 
 
-class Page(Layout):
+class Page(Downloads):
     """The page of one server.
 
     Args:
@@ -34,9 +29,8 @@ class Page(Layout):
     """
 
     def __init__(self, sessions: Sessions, alone: bool, shown: Demonstration) -> None:
-        self.sessions = sessions
         with gr.Blocks(title=words.TITLE, analytics_enabled=False) as self.blocks:
-            super().__init__(sessions.studio, alone, shown)
+            super().__init__(sessions, alone, shown)
             self._connect()
 
     def _connect(self) -> None:
@@ -83,24 +77,24 @@ class Page(Layout):
         heavy = quiet | {"concurrency_limit": 1, "concurrency_id": "save"}
         for button, save in ((self.one, self.save_one), (self.all, self.save_all)):
             then_look(button.click(save, [*self.settings, self.format], saved, **heavy))
-        self.stop.click(self.halt, None, None, queue=False, **quiet)
+        self.stop.click(self.halt, None, [self.stop], queue=False, **quiet)
 
     # Photographs
 
     def come_back(self, request: gr.Request) -> Updates:
         """The page was loaded, perhaps again."""
-        session = self._session(request)
+        session = self.session_of(request)
         return self._photograph(session, []) if session and session.photos else {self.notice: ""}
 
     def take_photos(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
         """Photographs were dropped: read them, find the faces of the first good one."""
         yield {self.notice: words.status(words.LOOKING)}
-        yield self._take(self.sessions.begin(_visitor(request)), _files(event, request))
+        yield self._take(self.sessions.begin(visitor_of(request)), _files(event, request))
 
     def take_example(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
         """An example was chosen."""
         yield {self.notice: words.status(words.LOOKING)}
-        visitor = _visitor(request)
+        visitor = visitor_of(request)
         session = self.sessions.begin(visitor)
         photos, others = copied(event.name, visitor)
         list(session.take_references(others))
@@ -108,7 +102,7 @@ class Page(Layout):
 
     def turn_to(self, request: gr.Request, event: gr.EventData) -> Updates:
         """Another of the photographs is to be shown."""
-        session, number = self._session(request), int(event.number)
+        session, number = self.session_of(request), int(event.number)
         if not session or not 0 <= number < len(session.photos):
             return self._gone()
         try:
@@ -119,7 +113,7 @@ class Page(Layout):
 
     def leave_out(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A photograph is not wanted any more."""
-        session = self._session(request)
+        session = self.session_of(request)
         if not session:
             return self._gone()
         left = [path for number, path in enumerate(session.photos) if number != int(event.number)]
@@ -158,7 +152,7 @@ class Page(Layout):
 
     def turn_to_face(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A face was clicked: it is looked at."""
-        session = self._session(request)
+        session = self.session_of(request)
         if not session or not session.opened:
             return gr.skip()
         session.face = min(int(event.face), len(session.opened.faces) - 1)
@@ -177,7 +171,7 @@ class Page(Layout):
         return self._choose(request, lambda chosen, all: all if event.on else set())
 
     def _choose(self, request: gr.Request, change: Any) -> Updates:
-        session = self._session(request)
+        session = self.session_of(request)
         if not session or not session.opened:
             return self._gone()
         every = set(range(len(session.opened.faces)))
@@ -188,7 +182,7 @@ class Page(Layout):
 
     def take_references(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
         """Better photographs were dropped: read those that are new, and match them, or take them as it was said."""
-        session = self._session(request)
+        session = self.session_of(request)
         if not session:
             yield self._gone()
             return
@@ -209,7 +203,7 @@ class Page(Layout):
 
     def leave_reference_out(self, request: gr.Request, event: gr.EventData) -> Updates:
         """A better photograph is not wanted any more."""
-        session = self._session(request)
+        session = self.session_of(request)
         if not session:
             return self._gone()
         left = [one.path for number, one in enumerate(session.references) if number != int(event.reference)]
@@ -218,7 +212,7 @@ class Page(Layout):
 
     def say(self, request: gr.Request, event: gr.EventData) -> Updates:
         """It was said whose a better photograph is."""
-        session, number = self._session(request), int(event.reference)
+        session, number = self.session_of(request), int(event.reference)
         if not session or not session.opened or not 0 <= number < len(session.references):
             return self._gone()
         face = None if event.face == "" else int(event.face)
@@ -237,7 +231,7 @@ class Page(Layout):
 
     def own_look(self, *settings: float) -> Updates:
         """A slider was moved by hand."""
-        mine = _settings(settings)
+        mine = settings_of(settings)
         name = next((name for name, look in self.looks.items() if look == mine), words.OWN)
         return {self.preset: name, self.sets: words.look(mine)}
 
@@ -247,10 +241,10 @@ class Page(Layout):
 
     def preview(self, request: gr.Request, view: str, *settings: float) -> Iterator[Updates]:
         """What the settings make of the face that is looked at, and then of the photograph as large as it is shown."""
-        session = self._session(request)
+        session = self.session_of(request)
         if not session or not session.opened:
             return
-        chosen = _settings(settings)
+        chosen = settings_of(settings)
         if not session.opened.faces:
             yield {self.stage: staged(session, chosen, words.WHOLE), self.trust: "", self.legend: ""}
             return
@@ -271,83 +265,11 @@ class Page(Layout):
             yield known | {self.stage: staged(session, chosen, view, session.whole(chosen, face))}
         yield known | {self.stage: staged(session, chosen, view, session.whole(chosen))}
 
-    # Saving
-
-    def save_one(self, request: gr.Request, *given: Any) -> Iterator[Updates]:
-        """Restore the photograph that is shown, in full size, and save it."""
-        session = self._session(request)
-        yield from self._save(session, [session.opened.path] if session and session.opened else [], given, False)
-
-    def save_all(self, request: gr.Request, *given: Any) -> Iterator[Updates]:
-        """Restore all photographs, one after the other, and save them together."""
-        session = self._session(request)
-        yield from self._save(session, list(session.photos) if session else [], given, True)
-
-    def _save(
-        self, session: Session | None, paths: Sequence[Path], given: Sequence[Any], together: bool
-    ) -> Iterator[Updates]:
-        if not session or not paths:
-            yield {self.progress: words.status(words.GONE, "bad")}
-            return
-        *settings, suffix = given
-        session.run = run = Run.begin()
-        lines: Lines = []
-        files: list[Path] = []
-        yield self._running(True)
-        try:
-            for step in saving.restore(session, paths, _settings(settings), SUFFIXES[suffix], run):
-                files += [step.file] if step.file else []
-                if step.file or step.failed or step.done == (len(lines) + 1) / len(paths):
-                    lines.append((step.text, "bad" if step.failed else "good" if step.file else "note"))
-                    continue
-                bar = f'<progress value="{step.done:.3f}" aria-label="Photos done"></progress>'
-                yield {self.progress: words.statuses(lines) + bar + words.status(step.text)}
-        except Stopped as stopped:
-            lines.append((str(stopped), "note"))
-        text = words.statuses(lines)
-        if files:
-            try:
-                file = saving.packed(session, files) if together else files[0]
-                url = address(file)
-                text += words.saved(file.name, url)
-                yield {self.download: {"url": url, "name": file.name}, self.progress: text, **self._running(False)}
-                return
-            except (OSError, ValueError) as error:
-                text += words.status(told(error, session.folder), "bad")
-        yield {self.progress: text, **self._running(False)}
-
-    def halt(self, request: gr.Request) -> None:
-        """Stop was pressed; what is under way sees it."""
-        session = self._session(request)
-        if session:
-            session.stop()
-
-    def _running(self, on: bool) -> Updates:
-        return {
-            self.stop: gr.update(visible=on),
-            self.one: gr.update(interactive=not on),
-            self.all: gr.update(interactive=not on),
-        }
-
-    def _session(self, request: gr.Request) -> Session | None:
-        return self.sessions.find(_visitor(request))
-
     def _gone(self) -> Updates:
         return {self.notice: words.status(words.GONE, "bad")}
-
-
-def _visitor(request: gr.Request) -> Visitor:
-    """Whom the door let in."""
-    visitor: Visitor = request.state.visitor
-    return visitor
 
 
 def _files(event: gr.EventData, request: gr.Request) -> list[Path]:
     """Files that were sent before: none but the visitor's own, which the door has looked at, too."""
     paths = [str(file["path"]) for file in event.files]
-    return [Path(path) for path in paths if _visitor(request).owns(path)]
-
-
-def _settings(given: Sequence[float]) -> Settings:
-    content, quality, strength, steps = given
-    return Settings(content, quality, strength, int(steps))
+    return [Path(path) for path in paths if visitor_of(request).owns(path)]

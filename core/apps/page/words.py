@@ -65,7 +65,6 @@ RAIL = SENDING | {
     "only": "Only this",
     "unused": "Not used",
 }
-NO_FACE = "Not a face"
 
 # The look.
 LOOK = "Look"
@@ -82,7 +81,7 @@ REBUILD, REBUILD_HINT = "Rebuild very damaged faces (guesses more)", "For faces 
 # How true it is, and saving it.
 TRUST, WHERE = "Trust", "Show where"
 SAVE = "Save"
-SAVE_ONE, SAVE_ALL, STOP = "Save photo", "Save all (ZIP)", "Stop"
+SAVE_ONE, SAVE_ALL, STOP, STOPPING = "Save photo", "Save all (ZIP)", "Stop", "Stopping …"
 FORMAT = "As"
 PNG, JPEG = "PNG", "JPEG (smaller)"
 ONLY_FACES = "Only faces are restored. Everything around them stays exactly as it is, blur included."
@@ -92,7 +91,6 @@ GRAPH_HINT = (
     "it loads them by name."
 )
 GONE = "Photos are kept for an hour; yours are deleted. Choose them again."
-STOPPED = "Stopped. What was done before is saved; nothing else was changed."
 CLEARLY = 0.05  # a likeness that moved by less is not called a change
 
 
