@@ -8,13 +8,19 @@ from pages import EXAMPLES, LAPTOP, LARGE, PHONE, RULES, changed, give, look, se
 
 SCREENS = [(LAPTOP, "light"), (LARGE, "dark"), (PHONE, "dark"), (PHONE, "light")]
 IDS = ["laptop", "large", "phone-dark", "phone"]
-# What is seen of the controls: each with its box, unless it lies under another's.
+# What is seen of the controls: each with its box, and whether something lies over its middle once it is scrolled to.
 CONTROLS = """() => [...document.querySelectorAll(`button, select, summary, label.drop, label.add, #view label,
     #preset label, #tabs label, .who > input, input[type=range]:not(.line)`)]
     .filter(e => e.checkVisibility({opacityProperty: true}) && !e.closest('.faces'))
     .map(e => [e, e.getBoundingClientRect()]).filter(([e, b]) => b.width && b.height)
     .map(([e, b]) => ({name: (e.id || e.getAttribute('aria-label') || e.textContent || e.className).trim().slice(0, 40),
-        box: [b.left, b.top, b.right, b.bottom], wide: e.scrollWidth - e.clientWidth}))"""
+        box: [b.left, b.top, b.right, b.bottom], wide: e.scrollWidth - e.clientWidth, covered: (() => {
+            e.scrollIntoView({block: 'end'});
+            const now = e.getBoundingClientRect();
+            const [x, y] = [(now.left + now.right) / 2, (now.top + now.bottom) / 2];
+            const hit = document.elementFromPoint(x, y);
+            return !hit || !(e.contains(hit) || hit.contains(e));
+        })()}))"""
 
 
 # The names of what has the focus and of all it lies in.
@@ -84,6 +90,7 @@ def test_the_page_is_accessible_and_nothing_is_cut_or_covered(visit, viewport, s
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         controls = page.evaluate(CONTROLS)
         assert [c["name"] for c in controls if c["wide"] > 1 and "…" not in c["name"]] == []
+        assert [c["name"] for c in controls if c["covered"]] == []
         if viewport is PHONE:
             small = [c for c in controls if min(c["box"][2] - c["box"][0], c["box"][3] - c["box"][1]) < 23.5]
             assert [c["name"] for c in small] == []
