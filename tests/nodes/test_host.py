@@ -24,6 +24,7 @@ NODES = [
     "DetectFaces",
     "FacesFromBoxes",
     "SegsToFaces",
+    "TrackFaces",
     "SelectFaces",
     "EncodeReferences",
     "MatchReferences",

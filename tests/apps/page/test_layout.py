@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pages import EXAMPLES, LAPTOP, LARGE, PHONE, RULES, changed, give, look, settle, shown, with_photograph
 
-SCREENS = [(LAPTOP, "light"), (LARGE, "dark"), (PHONE, "dark"), (PHONE, "light")]
-IDS = ["laptop", "large", "phone-dark", "phone"]
+SCREENS = [(LAPTOP, "light"), (LARGE, "dark"), (PHONE, "dark")]
+IDS = ["laptop", "large", "phone"]
 # What is seen of the controls: each with its box, and whether something lies over its middle once it is scrolled to.
 CONTROLS = """() => [...document.querySelectorAll(`button, select, summary, label.drop, label.add, #view label,
     #preset label, #tabs label, .who > input, input[type=range]:not(.line)`)]

@@ -61,7 +61,14 @@ def test_the_page_starts_whatever_the_proxy_and_asks_nobody(trap, tmp_path):
     environment = os.environ | proxies | {"TMPDIR": str(tmp_path)}
     for name in ("no_proxy", "NO_PROXY"):
         environment.pop(name, None)
-    app = subprocess.Popen([*APP, "--port", "0"], stderr=subprocess.PIPE, text=True, env=environment)
+    # Whoever runs the tests in the background of a script makes all below it deaf to Ctrl-C.
+    app = subprocess.Popen(
+        [*APP, "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     said = ""
     for line in app.stderr:
         said += line
