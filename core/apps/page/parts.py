@@ -48,7 +48,7 @@ def welcome(before: str, after: str, examples: Sequence[tuple[str, str, str]]) -
 
 
 def stage() -> gr.HTML:
-    """The photograph before and after. Its value is made by :func:`staged`.
+    """The photograph before and after. Its value is made by :func:`.showing.staged`.
 
     Events: ``give`` (files), ``face`` (its number), ``photo`` and ``away`` (the number of a photograph).
     """
@@ -72,7 +72,7 @@ def stage() -> gr.HTML:
 
 
 def people() -> gr.HTML:
-    """Who is in the photograph. Its value is made by :func:`.people.listed`.
+    """Who is in the photograph. Its value is made by :func:`.showing.listed`.
 
     Events: ``give`` (files, face or None), ``face``, ``tick`` (face, on), ``only`` (face), ``all`` (on), ``move``
     (reference, face) and ``take_away`` (reference).

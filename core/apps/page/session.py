@@ -68,14 +68,9 @@ class Opened:
 
     @property
     def first(self) -> int:
-        """The face to begin with: the largest of those that are surely faces, if any, and best one to be restored."""
+        """The face to begin with: the largest of those that are surely faces, if any, best one to be restored."""
         sizes = {face.index: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]) for face in self.faces}
         return max(sizes, key=lambda n: (n not in self.doubtful, n in self.chosen, sizes[n]), default=0)
-
-    @property
-    def scale(self) -> float:
-        """Pixels shown for each of the photograph's."""
-        return self.small.shape[-1] / self.size[0]
 
 
 class Session:

@@ -56,7 +56,7 @@ def compared(drawn: DrawnFace, view: str) -> tuple[Tensor, Tensor]:
     return drawn.before, drawn.after
 
 
-def views(opened: Opened, drawn: DrawnFace) -> list[str]:
+def views(drawn: DrawnFace) -> list[str]:
     """What can be looked at: no view that says nothing."""
     found = [words.WHOLE, words.ONE, words.GUESSED]
     return found if drawn.attribution is None else [*found, words.TAKEN]

@@ -87,7 +87,7 @@ class Page(Downloads):
         return self._photograph(session, []) if session and session.photos else {self.notice: ""}
 
     def take_photos(self, request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
-        """Photographs were dropped: read them, find the faces of the first good one."""
+        """Photographs were dropped: read them, find the faces of the first new one."""
         yield {self.notice: words.status(words.LOOKING)}
         yield self._take(self.sessions.begin(visitor_of(request)), _files(event, request))
 
@@ -250,7 +250,7 @@ class Page(Downloads):
             return
         face = min(session.face, len(session.opened.faces) - 1)
         drawn = session.drawn(face, chosen)
-        offered = views(session.opened, drawn)
+        offered = views(drawn)
         view = view if view in offered else words.WHOLE
         known: Updates = {
             self.trust: words.trust(drawn, face, session.matched()),

@@ -23,7 +23,7 @@ SERVED = (
 )
 HEADLINE = "Bring back the faces in old photos"
 PITCH = (
-    "Blurred, scratched, faded or tiny: drop a photo and see the faces restored. With good photos of the same people "
+    "Blurred, noisy, faded or tiny: drop a photo and see the faces restored. With good photos of the same people "
     "they come back as themselves."
 )
 DROP = "Drop photos here, or click to choose them"
@@ -79,7 +79,7 @@ OTHERS, OTHERS_HINT = "Take from your other photos", "Lower it when a face takes
 REBUILD, REBUILD_HINT = "Rebuild very damaged faces (guesses more)", "For faces that are hardly there. 0 is off."
 
 # How true it is, and saving it.
-TRUST, WHERE = "Trust", "Show where"
+WHERE = "Show where"
 SAVE = "Save"
 SAVE_ONE, SAVE_ALL, STOP, STOPPING = "Save photo", "Save all (ZIP)", "Stop", "Stopping …"
 FORMAT = "As"

@@ -51,10 +51,10 @@ def test_what_was_saved_with_other_settings_is_marked(session):
 def test_only_views_that_say_something_are_offered(session):
     take(session, [MAN])
     drawn = session.drawn(0, Settings())
-    assert views(session.opened, drawn) == [words.WHOLE, words.ONE, words.GUESSED]
+    assert views(drawn) == [words.WHOLE, words.ONE, words.GUESSED]
     take(session, [MAN], references("man", 1))
     drawn = session.drawn(0, Settings())
-    assert views(session.opened, drawn)[-1] == words.TAKEN
+    assert views(drawn)[-1] == words.TAKEN
     assert compared(drawn, words.ONE) == (drawn.before, drawn.after)
     assert compared(drawn, words.TAKEN) == (drawn.before, drawn.attribution)
     shown, overlay = compared(drawn, words.GUESSED)
