@@ -1,7 +1,8 @@
 """The page's own components, where gradio's widgets do not do: the way in, the photograph, the people, a download.
 
-Each is a piece of HTML with a script of its own beside this file. The script is told by the component's value, and
-tells by events whose names stand in it in quotes. Files are in the visitor's folder before they are told of.
+Each is a piece of HTML with a script of its own beside this file, behind what all begin with (``part.js``). The script
+is told by the component's value, and tells by events whose names stand in it in quotes. Files are in the visitor's
+folder before they are told of.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ def download() -> gr.HTML:
 
 def _part(name: str, template: str, says: Mapping[str, str]) -> gr.HTML:
     told = f"const says = {json.dumps(says)}, accept = {json.dumps(ACCEPT)};\n"
-    script = told + Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8")
+    script = told + "".join(
+        Path(__file__).with_name(file).read_text(encoding="utf-8") for file in ("part.js", f"{name}.js")
+    )
     return gr.HTML(
         None, html_template=template, js_on_load=script, apply_default_css=False, elem_id=name, padding=False
     )

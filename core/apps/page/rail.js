@@ -1,21 +1,8 @@
 // The people in a photo: which faces are restored, and which better photos are theirs.
 const list = element.querySelector(".people");
-const note = element.querySelector(".note");
 const NOBODY = -1;
 let dragged = null;
 let whose = null; // the face for which files are coming
-
-const say = (text, bad) => {
-    note.textContent = text;
-    note.classList.toggle("bad", !!bad);
-};
-
-function made(tag, {key, ...properties}, ...children) {
-    const one = Object.assign(document.createElement(tag), properties);
-    if (key) one.dataset.key = key;
-    one.append(...children);
-    return one;
-}
 
 function reference({id, name, thumb, text, plain, used, said}, people) {
     const choice = made("select", {title: says.whose, key: `whose ${id}`});
@@ -98,11 +85,7 @@ for (const button of element.querySelectorAll("[data-all]"))
 watch("value", show);
 show();
 element.addEventListener("change", (event) => (whose = event.target.dataset.face ?? null), {capture: true});
-const begin = () =>
-    window.resemblance
-        ? window.resemblance.takes(element, says, say, (files) => {
-              trigger("give", {files, face: whose === null ? null : Number(whose)});
-              whose = null;
-          })
-        : setTimeout(begin, 20);
-begin();
+takes((files) => {
+    trigger("give", {files, face: whose === null ? null : Number(whose)});
+    whose = null;
+});

@@ -1,17 +1,12 @@
 // A photo before and after under one line, its faces, and the other photos below it.
 const part = (name) => element.querySelector(`.${name}`);
-const [frame, canvas, line, faces, film, note] = ["frame", "canvas", "line", "faces", "film", "note"].map(part);
+const [frame, canvas, line, faces, film] = ["frame", "canvas", "line", "faces", "film"].map(part);
 const [before, after] = [part("before"), part("after")];
 const NEAR = 24; // px about the line at which it is taken hold of
 const FARTHEST = 12; // times as large as it fits
 const seen = {zoom: 1, x: 0, y: 0, cut: 50};
 const pointers = new Map();
 let held = null;
-
-const say = (text, bad) => {
-    note.textContent = text;
-    note.classList.toggle("bad", !!bad);
-};
 
 function place() {
     const [width, height] = [before.naturalWidth, before.naturalHeight];
@@ -119,12 +114,6 @@ film.addEventListener("click", (event) => {
     if (button) trigger(button.dataset.act, {number: Number(button.dataset.number)});
 });
 
-function made(tag, properties, ...children) {
-    const one = Object.assign(document.createElement(tag), properties);
-    one.append(...children);
-    return one;
-}
-
 function show() {
     const value = props.value;
     if (!value) return;
@@ -139,9 +128,9 @@ function show() {
     const held = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     faces.replaceChildren(
         ...(value.faces ?? []).map(({n, box, on, name}) => {
-            const button = made("button", {type: "button", className: on ? "on" : "", title: name}, String(n + 1));
+            const spec = {type: "button", className: on ? "on" : "", title: name, key: `face ${n}`};
+            const button = made("button", spec, String(n + 1));
             button.dataset.face = n;
-            button.dataset.key = `face ${n}`;
             button.setAttribute("aria-label", name);
             for (const [k, side] of ["left", "top", "width", "height"].entries()) button.style[side] = `${100 * box[k]}%`;
             return button;
@@ -150,14 +139,14 @@ function show() {
     film.querySelectorAll("li.photo").forEach((item) => item.remove());
     film.prepend(
         ...(value.photos ?? []).map(({name, thumb, state, said}, number) => {
-            const picture = made("button", {type: "button", title: name}, made("img", {src: thumb, alt: name}));
+            const image = made("img", {src: thumb, alt: name});
+            const picture = made("button", {type: "button", title: name, key: `photo ${number}`}, image);
             const away = made("button", {type: "button", className: "away", title: says.away}, "×");
             away.setAttribute("aria-label", `${says.away}: ${name}`);
             picture.dataset.act = "photo";
             away.dataset.act = "away";
             if (number === value.shown) picture.setAttribute("aria-current", "true");
             picture.dataset.number = away.dataset.number = number;
-            picture.dataset.key = `photo ${number}`;
             return made("li", {className: `photo ${state}`}, picture, made("small", {textContent: said}), away);
         }),
     );
@@ -170,8 +159,4 @@ before.addEventListener("load", place);
 new ResizeObserver(place).observe(frame);
 watch("value", show);
 show();
-const begin = () =>
-    window.resemblance
-        ? window.resemblance.takes(element, says, say, (files) => trigger("give", {files}))
-        : setTimeout(begin, 20);
-begin();
+takes((files) => trigger("give", {files}));
